@@ -1,0 +1,15 @@
+"""The site: the app's pages at its root, its API beneath, Django's own sign-in and admin."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/chat/")),
+    path("", include("chathistory.urls")),
+    path("api/chat_history/", include("chathistory.api.urls")),
+    path("accounts/", include("django.contrib.auth.urls")),
+    path("admin/", admin.site.urls),
+]
