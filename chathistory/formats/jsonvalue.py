@@ -1,0 +1,189 @@
+"""One JSON value at a time out of a Window, and past one that cannot be read.
+
+The standard library's C scanner does the work. A value that is not yet whole in the window is
+tried again with twice the text, so no input costs more than a constant factor.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from chathistory.formats.window import Window
+
+MAX_DEPTH = 200  # nested lists and objects: later code must be able to walk them too
+MAX_ITEM = 64 << 20  # characters of one value held in memory
+
+_UNFINISHED = re.compile(  # what a cut may leave of a token, behind the place of the error
+    r"\s*|-?\d*[.eE]?[-+]?|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?|NaN?|-?I[nfity]*"
+    r"|\\?u?[0-9a-fA-F]{0,4}"
+)
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{]+|[\]},"]', re.DOTALL)
+_MEMBER = re.compile(
+    r'[{,]\s*("\w{1,64}")\s*:\s*("(?:[^"\\]|\\.){0,500}"|null|true|false|[-\d][-+.\deE]{0,30})'
+)
+_STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+
+
+class Bad(ValueError):
+    """A value that cannot be read.
+
+    `reason` is a clause without a full stop; `named` holds the plain members it begins with
+    (title, id, …); `sound`: its brackets look whole, only what is between them is refused;
+    `passed`: the window already stands behind it; `cut`: the file ends in the middle of it;
+    `spent`: characters that were read in vain.
+    """
+
+    def __init__(self, reason: str, named: dict[str, Any], spent: int = 0) -> None:
+        """Keep what is known about the value."""
+        super().__init__(reason)
+        self.reason = reason
+        self.named = named
+        self.spent = spent
+        self.sound = self.passed = self.cut = False
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"holds {name}, which is not JSON")
+
+
+_decode = json.JSONDecoder(strict=False, parse_constant=_refuse_constant).raw_decode
+
+
+class Values:
+    """Reads the values of one window, within limits of depth and of characters a value."""
+
+    def __init__(self, window: Window, max_depth: int, max_item: int) -> None:
+        """Read from `window`; more than `max_depth` levels or `max_item` characters are Bad."""
+        self.window = window
+        self.max_depth = max_depth
+        self.max_item = max_item
+
+    def take(self) -> Any:
+        """Return the next value and step over it; raise Bad, behind it if its end is certain."""
+        try:
+            value, end = self.measure()
+        except Bad as error:
+            if error.sound:
+                self._pass(error)
+            raise
+        self._check(value, end)
+        self.window.pos = end
+        return value
+
+    def measure(self) -> tuple[Any, int]:
+        """Return the next value and where it ends in `window.text`; the window stays there."""
+        window = self.window
+        window.peek()
+        while True:
+            try:
+                value, end = _decode(window.text, window.pos)
+            except json.JSONDecodeError as error:
+                self._judge(error)
+            except (ValueError, RecursionError) as error:
+                raise self._refused(error) from error
+            else:
+                if end < len(window.text) or window.ended or window.text[end - 1] in '}]"':
+                    return value, end
+            self._grow()
+
+    def skip(self) -> None:
+        """Step over one value by counting brackets, whatever stands between them; or Bad."""
+        window, depth = self.window, 0
+        window.peek()
+        while True:
+            match = _TOKEN.search(window.text, window.pos)
+            window.pos = match.start() if match else len(window.text)
+            if match is None or match[0] == '"':
+                self._grow()
+                continue
+            mark, width = window.text[match.start()], match.end() - match.start()
+            depth += _STEP.get(mark, 0) * width
+            if depth < 0 or (depth == 0 and mark == ","):
+                return
+            window.pos = match.end()
+            if depth == 0:
+                return
+
+    def bad(self, reason: str, spent: int = 0) -> Bad:
+        """Return what to raise about the value that begins here, with what it is called."""
+        named: dict[str, Any] = {}
+        text, pos = self.window.text, self.window.pos
+        while len(named) < 32 and (member := _MEMBER.match(text, pos)):
+            try:
+                named[json.loads(member[1])] = json.loads(member[2], strict=False)
+            except ValueError:
+                break
+            pos = member.end()
+        return Bad(reason, named, spent)
+
+    def _grow(self) -> None:
+        window = self.window
+        pending = len(window.text) - window.pos
+        if pending > self.max_item:
+            raise self.bad(f"is longer than {self.max_item:,} characters", pending)
+        if window.ended:
+            end = window.byte(len(window.text))
+            error = self.bad(f"is cut off: the file ends at byte {end:,}", pending)
+            error.cut = True
+            raise error
+        window.more()
+
+    def _judge(self, error: json.JSONDecodeError) -> None:
+        """Return if more text may complete the value, else raise Bad."""
+        window, rest = self.window, error.doc[error.pos : error.pos + 16]
+        torn = error.msg.startswith("Unterminated") or (
+            len(rest) < 16 and (not window.ended or _UNFINISHED.fullmatch(rest))
+        )
+        if not torn:
+            spent = error.pos - window.pos + error.pos // 8  # json counts lines from the start
+            raise self.bad(f"is not JSON at byte {window.byte(error.pos):,}: {error.msg}", spent)
+
+    def _refused(self, error: ValueError | RecursionError) -> Bad:
+        reason = str(error)
+        if isinstance(error, RecursionError):
+            reason = f"is nested more than {self.max_depth} levels deep"
+        elif "digit" in reason:
+            reason = "holds a number of more digits than can be read"
+        refused = self.bad(reason, len(self.window.text) - self.window.pos)
+        refused.sound = True
+        return refused
+
+    def _pass(self, error: Bad) -> None:
+        """Step over the value that `error` is about, if it has an end."""
+        try:
+            self.skip()
+        except Bad as other:
+            error.cut = other.cut
+        else:
+            error.passed = True
+
+    def _check(self, value: Any, end: int) -> None:
+        window, reason = self.window, ""
+        if window.damaged and (wrong := _ESCAPED_BYTE.search(window.text, window.pos, end)):
+            reason = f"is not UTF-8 at byte {window.byte(wrong.start()):,}"
+        elif self._too_deep(value, end):
+            reason = f"is nested more than {self.max_depth} levels deep"
+        if reason:
+            refused = self.bad(reason)
+            refused.passed, window.pos = True, end
+            raise refused
+
+    def _too_deep(self, value: Any, end: int) -> bool:
+        """Tell whether `value` is too deep; brackets are counted first, as that is cheap."""
+        text, start = self.window.text, self.window.pos
+        if text.count("{", start, end) + text.count("[", start, end) <= self.max_depth:
+            return False
+        level = [value]
+        for _ in range(self.max_depth):
+            level = [
+                inner
+                for outer in level
+                for inner in (outer.values() if type(outer) is dict else outer)
+                if type(inner) is dict or type(inner) is list
+            ]
+            if not level:
+                return False
+        return True

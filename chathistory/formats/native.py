@@ -1,0 +1,215 @@
+"""Our own JSON: the founding document's session objects, completed until nothing is lost.
+
+Written is `{"format": "django-chathistory", "version": 1, "exported_at": …, "sessions": […]}`,
+a message a line. Read are that document, a bare session object, a list of them, or one a line.
+Times are ISO 8601 in UTC; `tokens` counts tokens; `revisions` are earlier texts, oldest first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from chathistory.formats import tree
+from chathistory.formats.base import ROLES, FormatError, Malformed, Transcript, Turn
+from chathistory.formats.fields import Fields
+from chathistory.formats.times import to_iso
+
+FORMAT = "django-chathistory"
+VERSION = 1
+
+
+def write(
+    sessions: Iterable[dict[str, Any]], exported_at: datetime | None = None
+) -> Iterator[bytes]:
+    """Yield the document piece by piece; a session's `messages` may be any iterable of objects.
+
+    Raises ValueError for NaN and infinities, which JSON does not have.
+    """
+    moment = to_iso(exported_at or datetime.now(UTC))
+    head = _encode({"format": FORMAT, "version": VERSION, "exported_at": moment})
+    yield head[:-1] + b', "sessions": ['
+    for index, session in enumerate(sessions):
+        yield b",\n" if index else b"\n"
+        yield from _write_session(session)
+    yield b"\n]}\n"
+
+
+def _write_session(session: dict[str, Any]) -> Iterator[bytes]:
+    head = {key: item for key, item in session.items() if key != "messages"}
+    yield _encode(head)[:-1] + (b', "messages": [' if head else b'"messages": [')
+    for index, message in enumerate(session.get("messages", ())):
+        yield (b",\n" if index else b"\n") + _encode(message)
+    yield b"]}"
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    """UTF-8 as it is read; a lone surrogate, which UTF-8 has no bytes for, as an escape."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False).encode()
+
+
+def recognises(value: Any, header: dict[str, Any]) -> bool:
+    """Tell whether this is our JSON; FormatError if a newer release wrote it."""
+    if header.get("format") == FORMAT:
+        if header.get("version", VERSION) != VERSION:
+            given = header["version"]
+            raise FormatError(f"The file is of version {given!r}; this release reads {VERSION}.")
+        return True
+    return (
+        isinstance(value, dict)
+        and "session_id" in value
+        and isinstance(value.get("messages"), list)
+    )
+
+
+def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
+    """Return the session object of a transcript; `dict_to_transcript` is its inverse."""
+    return {
+        "session_id": transcript.id,
+        "workflow_type": transcript.workflow,
+        "created_at": to_iso(transcript.created),
+        "updated_at": to_iso(transcript.updated),
+        "title": transcript.title,
+        "title_source": transcript.title_source,
+        "pinned": transcript.pinned,
+        "tags": transcript.tags,
+        "head_id": transcript.head,
+        "origin": transcript.origin,
+        "metadata": transcript.metadata,
+        **transcript.extra,
+        "messages": [_turn_to_dict(turn) for turn in transcript.turns],
+    }
+
+
+def _turn_to_dict(turn: Turn) -> dict[str, Any]:
+    return {
+        "id": turn.id,
+        "parent_id": turn.parent,
+        "role": turn.role,
+        "author": turn.author,
+        "content": turn.content,
+        "blocks": turn.blocks,
+        "timestamp": to_iso(turn.created),
+        "edited_at": to_iso(turn.edited),
+        "deleted_at": to_iso(turn.deleted),
+        "status": turn.status,
+        "tokens": turn.tokens,
+        "revision": turn.revision,
+        "revisions": [_revision_to_dict(revision) for revision in turn.revisions],
+        "metadata": turn.metadata,
+        "raw": turn.raw,
+        **turn.extra,
+    }
+
+
+def _revision_to_dict(revision: dict[str, Any]) -> dict[str, Any]:
+    rest = {key: item for key, item in revision.items() if key != "edited"}
+    return {**rest, "edited_at": to_iso(revision.get("edited"))}
+
+
+def dict_to_transcript(value: Any, where: str) -> Transcript:
+    """Return the transcript of a session object; Malformed names the field that is wrong."""
+    fields = Fields(value, where)
+    turns = _turns(fields.need("messages", list), where)
+    title, source = fields.take("title", str), fields.take("title_source", str)
+    transcript = Transcript(
+        origin=fields.take("origin", str) or "native",
+        id=fields.need("session_id", str),
+        title=title,
+        workflow=fields.take("workflow_type", str),
+        created=fields.moment("created_at"),
+        updated=fields.moment("updated_at"),
+        turns=turns,
+        head=_head(fields, turns),
+        metadata=fields.take("metadata", dict) or {},
+        tags=fields.items("tags", str),
+        pinned=fields.take("pinned", bool) or False,
+        title_source=source or ("user" if title else "auto"),
+        where=where,
+    )
+    if transcript.title_source not in ("auto", "user"):
+        raise Malformed(f"{where}.title_source", "is neither auto nor user")
+    transcript.extra = fields.rest
+    return transcript
+
+
+def _head(fields: Fields, turns: list[Turn]) -> str | None:
+    head = fields.take("head_id", str)
+    if head is not None and all(turn.id != head for turn in turns):
+        raise Malformed(f"{fields.path}.head_id", "is the id of no message here")
+    return head
+
+
+def _turns(messages: list[Any], where: str) -> list[Turn]:
+    """The messages as a tree; as a chain in their order where none names a parent."""
+    turns: dict[str, Turn] = {}
+    chain = not any(isinstance(message, dict) and "parent_id" in message for message in messages)
+    before: str | None = None
+    for index, message in enumerate(messages):
+        path = f"{where}.messages[{index}]"
+        turn = _turn(Fields(message, path), index)
+        if turn.id in turns:
+            raise Malformed(f"{path}.id", "is the id of an earlier message too")
+        turn.parent = before if chain else turn.parent
+        turns[turn.id], before = turn, turn.id
+    return _parents_first(turns)
+
+
+def _parents_first(turns: dict[str, Turn]) -> list[Turn]:
+    for turn in turns.values():
+        if turn.parent is not None and turn.parent not in turns:
+            turn.metadata, turn.parent = {**turn.metadata, "orphan_of": turn.parent}, None
+    parents = tree.without_cycles({key: turn.parent for key, turn in turns.items()})
+    for key, parent in parents.items():
+        turns[key].parent = parent
+    return [turns[key] for key in tree.parents_first(parents)]
+
+
+def _turn(fields: Fields, index: int) -> Turn:
+    deleted = fields.moment("deleted_at")
+    turn = Turn(
+        id=fields.take("id", str) or f"message-{index}",
+        parent=fields.take("parent_id", str),
+        role=_role(fields),
+        content=_content(fields, deleted),
+        created=fields.moment("timestamp"),
+        author=fields.take("author", str) or "",
+        blocks=fields.items("blocks", dict),
+        metadata=fields.take("metadata", dict) or {},
+        raw=fields.take("raw", dict),
+        status=fields.take("status", str) or "complete",
+        edited=fields.moment("edited_at"),
+        deleted=deleted,
+        tokens=fields.take("tokens", int),
+        revision=fields.take("revision", int),
+        revisions=_revisions(fields),
+    )
+    turn.extra = fields.rest
+    return turn
+
+
+def _role(fields: Fields) -> str:
+    role = fields.need("role", str)
+    if role not in ROLES:
+        raise Malformed(f"{fields.path}.role", f"is none of {', '.join(sorted(ROLES))}")
+    return role
+
+
+def _content(fields: Fields, deleted: datetime | None) -> str:
+    """The text, which only a deleted message may lack."""
+    return (fields.take("content", str) or "") if deleted else fields.need("content", str)
+
+
+def _revisions(fields: Fields) -> list[dict[str, Any]]:
+    revisions = []
+    for index, value in enumerate(fields.items("revisions", dict)):
+        one = Fields(value, f"{fields.path}.revisions[{index}]")
+        number, content = one.need("revision", int), one.need("content", str)
+        edited = one.moment("edited_at")
+        revisions.append({"revision": number, "content": content, "edited": edited, **one.rest})
+    return revisions
