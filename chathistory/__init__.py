@@ -1,0 +1,3 @@
+"""Chat history for Django: stored, sealed, searched."""
+
+__version__ = "0.1.0"

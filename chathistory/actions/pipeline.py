@@ -1,0 +1,213 @@
+"""The write path that append, fork and import share: prepare outside the lock, store inside.
+
+``prepare`` does what needs no database: packing and tokens. ``store`` numbers, seals, inserts,
+indexes and journals a run of messages of one session within an Operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from chathistory import bulk, crypto, ids, keyring, records, text
+from chathistory.exceptions import Conflict, Stale
+from chathistory.journal import Operation
+from chathistory.models import Message, Revision, Session
+from chathistory.records import Body
+from chathistory.search.base import VERSION, Doc, index
+from chathistory.search.tokens import Keyed
+from chathistory.states import State
+
+#: A draft's parent when it simply continues the branch shown.
+FOLLOW = -1
+
+_MESSAGE = (
+    *("account", "session", "uuid", "seq", "parent_seq", "role", "status", "body", "revision"),
+    *("tokens", "length", "place", "indexed", "created_at", "edited_at", "deleted_at", "changed"),
+)
+_ATTRIBUTES = ("account_id", "session_id", *_MESSAGE[2:])
+_AT_ONCE = 500  # SQLite takes so many VALUES and parameters
+_REVISION = (
+    *("account", "message", "uuid", "revision", "body", "said_at", "replaced_at", "changed"),
+)
+
+
+@dataclass(slots=True)
+class Draft:
+    """One message about to be stored."""
+
+    role: str
+    body: Body
+    uuid: UUID = field(default_factory=ids.new_id)
+    #: The parent's seq in its session, None for a root, or FOLLOW.
+    parent_seq: int | None = FOLLOW
+    status: str = Message.Status.COMPLETE
+    tokens: int | None = None
+    created_at: datetime | None = None
+    edited_at: datetime | None = None
+    deleted_at: datetime | None = None
+    revision: int = 1
+    codec: int = 0
+    packed: bytes = b""
+    index: str = ""
+
+    def prepare(self, keyed: Keyed) -> Draft:
+        """Pack the body and cut its tokens."""
+        self.codec, self.packed = crypto.pack(self.body.pack())
+        self.index = "" if self.deleted_at else keyed.of_text(self.body.content)
+        if self.tokens is None:
+            self.tokens = text.count_tokens(self.body.content)
+        return self
+
+
+def lock(op: Operation, session: Session, *, version: int | None = None) -> Session:
+    """Return the session as it is now, inside ``op``'s lock. Raises Conflict or Stale."""
+    fresh = bulk.get(Session, id=session.pk, account=op.account.pk)
+    if fresh is None:
+        raise Conflict("The session was removed meanwhile.")
+    fresh.account = op.account
+    if version is not None and fresh.version != version:
+        raise Stale(version=fresh.version, epoch=op.account.epoch)
+    return fresh
+
+
+def alive(session: Session) -> Session:
+    """Return the session. Raises Conflict when it is in the trash."""
+    if session.state == State.DELETED:
+        raise Conflict("The session is in the trash; restore it first.", state=session.state)
+    return session
+
+
+def touch(op: Operation, session: Session, before: dict[str, Any], *columns: str) -> None:
+    """Save ``columns`` of a changed session: version, time and journal number move with them."""
+    session.version += 1
+    session.updated_at = op.at
+    session.changed = op.record("session", session.uuid, session=session, before=before)
+    bulk.update(session, [*columns, "version", "updated_at", "changed"])
+
+
+def store(op: Operation, session: Session, drafts: Sequence[Draft]) -> list[Message]:
+    """Insert ``drafts`` in order and move the session on (not yet saved); return a lone row.
+
+    Of several nothing is returned: the database keeps their keys to itself.
+
+    The session's last_seq, head, counts, preview and automatic title follow.
+    """
+    key = keyring.session_key(op.account, session)
+    places = _places(op, drafts)
+    rows, docs = [], []
+    for draft, place in zip(drafts, places, strict=True):
+        session.last_seq += 1
+        parent = session.head_seq if draft.parent_seq == FOLLOW else draft.parent_seq
+        session.head_seq = session.last_seq
+        context = records.body_context(draft.uuid, session.uuid, draft.role, draft.revision)
+        body = crypto.seal_packed(key, draft.codec, draft.packed, context)
+        changed = op.record("message", draft.uuid, session=session)
+        indexed = 0 if draft.deleted_at else VERSION
+        rows.append(
+            (
+                *(op.account.pk, session.pk, draft.uuid, session.last_seq, parent, draft.role),
+                *(draft.status, body, draft.revision, draft.tokens, len(draft.body.content)),
+                *(place, indexed, draft.created_at or op.at, draft.edited_at, draft.deleted_at),
+                changed,
+            )
+        )
+        if indexed:
+            docs.append(Doc(place, draft.index))
+            session.message_count += 1
+            session.total_tokens += draft.tokens or 0
+    pk = bulk.insert(Message, _MESSAGE, rows)
+    index().add(docs)
+    alone = rows if pk is not None else []
+    return [Message(pk, **dict(zip(_ATTRIBUTES, row, strict=True))) for row in alone]
+
+
+def follow(session: Session, drafts: Sequence[Draft]) -> list[str]:
+    """Bring preview and automatic title after ``drafts``; return the columns that changed."""
+    columns = ["preview", "preview_revision"]
+    shown = next((d for d in reversed(drafts) if not d.deleted_at), None)
+    if shown is not None:
+        records.set_column(session, "preview", text.preview_of(shown.body.content))
+    if session.title_source == Session.TitleSource.AUTO and session.title is None:
+        asked = next((d for d in drafts if d.role == "user" and not d.deleted_at), None)
+        if asked is not None:
+            set_title(session, text.title_from(asked.body.content))
+            columns += ["title", "title_revision", "indexed"]
+    return columns
+
+
+def set_title(session: Session, title: str) -> None:
+    """Seal a title and move its tokens in the index of titles."""
+    keyed = keyring.account_keys(session.account).search
+    unindex_title(session)
+    records.set_column(session, "title", title)
+    index().add([Doc(session.pk, keyed.of_text(title))], titles=True)
+    session.indexed = VERSION
+
+
+def unindex_title(session: Session) -> None:
+    """Take a session's title out of the index, once."""
+    if session.indexed:
+        keyed = keyring.account_keys(session.account).search
+        old = keyed.of_text(records.title_of(session))
+        index().remove([Doc(session.pk, old)], titles=True)
+        session.indexed = 0
+
+
+def unindex(message: Message, session: Session) -> None:
+    """Take a message's text out of the index, once: whoever turns ``indexed`` to 0 does it."""
+    mine = Message.objects.filter(pk=message.pk, indexed=message.indexed)
+    if message.indexed and mine.update(indexed=0):
+        keyed = keyring.account_keys(session.account).search
+        content = records.content_of(records.open_packed(message, session))
+        index().remove([Doc(message.place, keyed.of_text(content))])
+        message.indexed = 0
+
+
+def keep_revision(
+    op: Operation, message: Message, session: Session, revision: int, packed: bytes, said: datetime
+) -> None:
+    """Keep an earlier text of ``message``."""
+    uuid = ids.new_id()
+    key = keyring.session_key(op.account, session)
+    body = records.seal_revision(uuid, session.uuid, revision, packed, key)
+    changed = op.record("revision", uuid, session=session)
+    row = (op.account.pk, message.pk, uuid, revision, body, said, op.at, changed)
+    bulk.insert(Revision, _REVISION, [row])
+
+
+def seq_of(session: Session, uuid: UUID) -> int | None:
+    """Return the seq of a message of this session, or None."""
+    return session.messages.filter(uuid=uuid).values_list("seq", flat=True).first()
+
+
+def _places(op: Operation, drafts: Iterable[Draft]) -> list[int]:
+    """Return a free place for each draft: by time, then by arrival.
+
+    Writers are serial on SQLite, whose index needs distinct places; on PostgreSQL two accounts
+    may share one, and its index does not mind.
+    """
+    wanted = [ids.place(ids.milliseconds(draft.created_at or op.at)) for draft in drafts]
+    free = _first_free(list(dict.fromkeys(wanted)))
+    found = []
+    for start in wanted:
+        found.append(free[start])
+        free[start] += 1
+    return found
+
+
+def _first_free(starts: list[int]) -> dict[int, int]:
+    """Return the first free place of each millisecond, given by its first place."""
+    table = Message._meta.db_table
+    last = f"SELECT max(place) FROM {table} WHERE place >= ms.p AND place < ms.p + {ids.place(1)}"  # noqa: S608
+    found = {}
+    with bulk.connection(Message).cursor() as cursor:
+        for i in range(0, len(starts), _AT_ONCE):
+            some = starts[i : i + _AT_ONCE]
+            values = ", ".join(["(%s)"] * len(some))
+            cursor.execute(f"WITH ms(p) AS (VALUES {values}) SELECT p, ({last}) FROM ms", some)  # noqa: S608
+            found |= {p: p if top is None else int(top) + 1 for p, top in cursor.fetchall()}
+    return found

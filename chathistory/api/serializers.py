@@ -1,0 +1,234 @@
+"""What requests may hold and what answers hold; the verbs check the values themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from chathistory.text import ROLES
+
+
+class Strict(serializers.Serializer):  # type: ignore[type-arg]
+    """Refuses fields that it does not know, so that a typing error is not lost silently."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the validated fields."""
+        values = super().to_internal_value(data)
+        if unknown := sorted(set(data) - set(self.fields)):
+            raise serializers.ValidationError({str(unknown[0]): "Unknown field."})
+        return values
+
+
+class SessionCreate(Strict):
+    """A new session."""
+
+    session_id = serializers.UUIDField(required=False)
+    workflow_type = serializers.CharField(max_length=64)
+    title = serializers.CharField(required=False, allow_null=True, trim_whitespace=False)
+    metadata = serializers.DictField(required=False)
+
+
+class SessionChange(Strict):
+    """What of a session can be changed."""
+
+    title = serializers.CharField(required=False, trim_whitespace=False)
+    pinned = serializers.BooleanField(required=False)
+    tags = serializers.ListField(child=serializers.CharField(), required=False)
+    metadata = serializers.DictField(required=False)
+
+
+class MessageCreate(Strict):
+    """A new message; without ``parent_id`` it continues the branch shown, with null it is a root.
+
+    ``content`` is not trimmed: text is stored as it was said.
+    """
+
+    id = serializers.UUIDField(required=False)
+    role = serializers.ChoiceField(choices=ROLES)
+    content = serializers.JSONField()
+    parent_id = serializers.UUIDField(required=False, allow_null=True)
+    metadata = serializers.DictField(required=False)
+    blocks = serializers.ListField(child=serializers.DictField(), required=False)
+    tokens = serializers.IntegerField(required=False, min_value=0)
+
+
+class MessageChange(Strict):
+    """Another text; ``sibling`` keeps this one and says it beside."""
+
+    content = serializers.JSONField()
+    sibling = serializers.BooleanField(default=False)
+
+
+class Reply(Strict):
+    """A question; without one the last question is asked again."""
+
+    content = serializers.JSONField(required=False)
+
+
+class Fork(Strict):
+    """Where to fork: by default at the message shown last."""
+
+    message_id = serializers.UUIDField(required=False)
+
+
+class Pin(Strict):
+    """Whether the session is to be pinned."""
+
+    pinned = serializers.BooleanField(default=True)
+
+
+class Bulk(Strict):
+    """One verb for many sessions."""
+
+    action = serializers.ChoiceField(choices=("tag", "untag", "delete", "restore"))
+    session_ids = serializers.ListField(child=serializers.UUIDField(), allow_empty=False)
+    tags = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class Import(serializers.Serializer):  # type: ignore[type-arg]
+    """A file of chats: ChatGPT's conversations.json or zip, or our own JSON."""
+
+    file = serializers.FileField()
+    copy = serializers.BooleanField(default=False)
+    dry_run = serializers.BooleanField(default=False)
+
+
+class MessageOut(serializers.Serializer):  # type: ignore[type-arg]
+    """A message as it is answered."""
+
+    id = serializers.UUIDField()
+    session_id = serializers.UUIDField()
+    parent_id = serializers.UUIDField(allow_null=True)
+    seq = serializers.IntegerField()
+    role = serializers.ChoiceField(choices=ROLES)
+    author = serializers.CharField()
+    content = serializers.CharField(allow_null=True)
+    content_html = serializers.CharField(required=False)
+    blocks = serializers.ListField(child=serializers.DictField())
+    timestamp = serializers.DateTimeField()
+    edited_at = serializers.DateTimeField(allow_null=True)
+    deleted_at = serializers.DateTimeField(allow_null=True)
+    revision = serializers.IntegerField()
+    status = serializers.CharField()
+    tokens = serializers.IntegerField()
+    damaged = serializers.BooleanField()
+    metadata = serializers.DictField()
+
+
+class SessionOut(serializers.Serializer):  # type: ignore[type-arg]
+    """A session as it is answered."""
+
+    session_id = serializers.UUIDField()
+    user_id = serializers.CharField()
+    workflow_type = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    title = serializers.CharField(allow_null=True)
+    title_source = serializers.CharField()
+    preview = serializers.CharField(allow_null=True)
+    state = serializers.CharField()
+    version = serializers.IntegerField()
+    pinned = serializers.BooleanField()
+    tags = serializers.ListField(child=serializers.CharField())
+    message_count = serializers.IntegerField()
+    deleted_at = serializers.DateTimeField(allow_null=True)
+    damaged = serializers.BooleanField()
+    metadata = serializers.DictField()
+
+
+class SessionDetail(SessionOut):
+    """A session with its newest messages."""
+
+    head_id = serializers.UUIDField(allow_null=True)
+    messages = MessageOut(many=True)
+    has_more = serializers.BooleanField()
+
+
+class SessionList(serializers.Serializer):  # type: ignore[type-arg]
+    """One page of sessions; by cursor it has no numbers."""
+
+    sessions = SessionOut(many=True)
+    total = serializers.IntegerField(required=False)
+    page = serializers.IntegerField(required=False)
+    page_size = serializers.IntegerField()
+    total_pages = serializers.IntegerField(required=False)
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class MessageList(serializers.Serializer):  # type: ignore[type-arg]
+    """One page of messages, oldest first."""
+
+    messages = MessageOut(many=True)
+    total = serializers.IntegerField()
+    has_more = serializers.BooleanField()
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class HitOut(serializers.Serializer):  # type: ignore[type-arg]
+    """A message found."""
+
+    session_id = serializers.UUIDField()
+    workflow_type = serializers.CharField()
+    title = serializers.CharField(allow_null=True)
+    message_id = serializers.UUIDField()
+    seq = serializers.IntegerField()
+    role = serializers.CharField()
+    timestamp = serializers.DateTimeField()
+    snippet = serializers.CharField()
+    highlights = serializers.ListField(child=serializers.ListField())
+    score = serializers.FloatField()
+
+
+class SearchOut(serializers.Serializer):  # type: ignore[type-arg]
+    """What a search found."""
+
+    query = serializers.CharField()
+    results = HitOut(many=True)
+    sessions = SessionOut(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+    complete = serializers.BooleanField()
+
+
+class JobOut(serializers.Serializer):  # type: ignore[type-arg]
+    """Long work and what came of it."""
+
+    id = serializers.UUIDField()
+    kind = serializers.CharField()
+    state = serializers.CharField()
+    progress = serializers.IntegerField()
+    total = serializers.IntegerField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    result = serializers.JSONField(allow_null=True)
+    error = serializers.JSONField(allow_null=True)
+
+
+class WorkflowOut(serializers.Serializer):  # type: ignore[type-arg]
+    """One kind of conversation."""
+
+    name = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
+    icon = serializers.CharField()
+    description = serializers.CharField()
+
+
+class TagOut(serializers.Serializer):  # type: ignore[type-arg]
+    """A tag and how many sessions bear it."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField(allow_null=True)
+    sessions = serializers.IntegerField()
+
+
+class BulkOut(serializers.Serializer):  # type: ignore[type-arg]
+    """What became of each session: done, or the problem's code."""
+
+    done = serializers.ListField(child=serializers.UUIDField())
+    failed = serializers.DictField(child=serializers.CharField())
+
+
+class HealthOut(serializers.Serializer):  # type: ignore[type-arg]
+    """That the process answers."""
+
+    status = serializers.CharField()

@@ -1,0 +1,47 @@
+"""The API's addresses, each with or without a slash at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import URLPattern, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from . import messages, others, sessions
+
+app_name = "chathistory-api"
+
+_UUID = "[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
+_SESSION = rf"sessions/(?P<session_id>{_UUID})"
+
+
+def _at(path: str, view: Any, name: str) -> URLPattern:
+    found: URLPattern = re_path(rf"^{path}/?$", view.as_view(), name=name)
+    return found
+
+
+urlpatterns = [
+    _at("sessions", sessions.SessionsView, "sessions"),
+    _at("sessions/bulk", sessions.BulkView, "bulk"),
+    _at(_SESSION, sessions.SessionView, "session"),
+    _at(f"{_SESSION}/messages", messages.MessagesView, "messages"),
+    _at(f"{_SESSION}/reply", messages.ReplyView, "reply"),
+    _at(f"{_SESSION}/fork", sessions.ForkView, "fork"),
+    _at(f"{_SESSION}/pin", sessions.PinView, "pin"),
+    _at(f"{_SESSION}/restore", sessions.RestoreView, "restore"),
+    _at(rf"messages/(?P<message_id>{_UUID})", messages.MessageView, "message"),
+    _at("search", others.SearchView, "search"),
+    _at("import", others.ImportView, "import"),
+    _at("jobs", others.JobsView, "jobs"),
+    _at(rf"jobs/(?P<job_id>{_UUID})", others.JobView, "job"),
+    _at("workflows", others.WorkflowsView, "workflows"),
+    _at("tags", others.TagsView, "tags"),
+    _at("healthz", others.HealthzView, "healthz"),
+    re_path("^schema/?$", SpectacularAPIView.as_view(), name="schema"),
+    re_path(
+        "^docs/?$",
+        SpectacularSwaggerSplitView.as_view(url_name="chathistory-api:schema"),
+        name="docs",
+    ),
+    re_path("", others.NothingView.as_view()),
+]

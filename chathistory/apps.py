@@ -1,0 +1,34 @@
+"""The app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+
+class ChatHistoryConfig(AppConfig):
+    """Chat history."""
+
+    name = "chathistory"
+    verbose_name = _("Chat history")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Make the search index wherever tables are made."""
+        post_migrate.connect(_make_index, sender=self)
+
+
+def _make_index(using: str, **_kwargs: Any) -> None:
+    from django.db import router
+
+    from .models import Message
+    from .search.base import index
+
+    if router.db_for_write(Message) != using:
+        return
+    index().create()
+    if not Message.objects.using(using).exists():
+        index().clear()

@@ -1,0 +1,48 @@
+"""Our settings: each ``CHATHISTORY_<NAME>`` with its type and default, read live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings as host
+
+
+class Settings:
+    """Typed view of the host's settings; a missing one falls back to the default here."""
+
+    #: Folder of everything we write: keys, database of the standalone site, backups, tmp.
+    HOME: Path = Path("var")
+    #: ``[(id, 32 bytes), ...]``, newest first. Empty: a 0600 key file under HOME/keys.
+    MASTER_KEYS: list[tuple[str, bytes]] = []
+    #: ``{name: {label, icon, description, responder}}``; responder is a dotted path.
+    WORKFLOWS: dict[str, dict[str, str]] = {}
+    #: Sign-in without a password; refused unless DEBUG is on and the host is loopback.
+    DEMO: bool = False
+
+    #: Characters of one message; more is refused.
+    MAX_MESSAGE_LENGTH: int = 2_000_000
+    #: Messages of a session's live window; older ones stay readable but leave LLM memory.
+    MAX_MESSAGES_PER_SESSION: int = 10_000
+    #: Characters of a title.
+    MAX_TITLE_LENGTH: int = 200
+    #: Bytes of a session's or message's metadata as JSON.
+    MAX_METADATA_BYTES: int = 65_536
+    #: Characters of a tag, and tags of one session.
+    MAX_TAG_LENGTH: int = 50
+    MAX_TAGS: int = 50
+    #: Sessions named in one bulk request.
+    MAX_BULK: int = 1_000
+    #: Bytes of an upload imported within the request; larger files go through a command.
+    MAX_IMPORT_BYTES: int = 20_000_000
+    #: Messages opened for one search page before the answer says ``complete: false``.
+    SEARCH_BUDGET: int = 20_000
+    #: Answers streaming at once in one process.
+    MAX_STREAMS: int = 4
+
+    def __getattribute__(self, name: str) -> Any:
+        default = object.__getattribute__(self, name)
+        return getattr(host, f"CHATHISTORY_{name}", default) if name.isupper() else default
+
+
+settings: Final = Settings()

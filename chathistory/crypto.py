@@ -1,0 +1,124 @@
+"""Sealing: bytes in, bytes out; AES-256-GCM records bound to the place they belong to.
+
+A record is ``header | ciphertext | tag`` with ``header = format, codec, key version, nonce``.
+The associated data are the header and the record's context, so that a record that was changed,
+moved, swapped or put back from an earlier revision does not open (AEAD: NIST SP 800-38D).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from .exceptions import Damaged
+
+FORMAT = 1
+PLAIN, DEFLATE = 0, 1
+KEY_BYTES = 32
+_HEADER = struct.Struct(">BBI12s")
+_TAIL = struct.Struct(">16s16sQ")
+_WORTH_PACKING = 128  # shorter texts do not shrink
+_MAX_OPENED = 64 * 1024 * 1024
+_NIL = bytes(16)
+
+
+class Context(NamedTuple):
+    """Where a record belongs; the same values must be given to open it."""
+
+    table: str
+    column: str
+    row: UUID
+    session: UUID | None = None
+    role: str = ""
+    revision: int = 0
+
+    def bound_to(self, header: bytes) -> bytes:
+        """Return the associated data: names end at a NUL, the rest has a fixed length."""
+        names = f"{self.table}\0{self.column}\0{self.role}\0".encode()
+        session = self.session.bytes if self.session else _NIL
+        return header + names + _TAIL.pack(self.row.bytes, session, self.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One version of a data key. ``raw`` never shows in a repr."""
+
+    version: int
+    raw: bytes = field(repr=False)
+    aead: AESGCM = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "aead", AESGCM(self.raw))
+
+
+def new_key() -> bytes:
+    """Return 32 random bytes."""
+    return os.urandom(KEY_BYTES)
+
+
+def pack(text: bytes) -> tuple[int, bytes]:
+    """Return ``(codec, bytes)``: deflated (RFC 1951) when that is smaller, else as it is."""
+    if len(text) < _WORTH_PACKING:
+        return PLAIN, text
+    packed = zlib.compress(text, 6)
+    return (DEFLATE, packed) if len(packed) < len(text) else (PLAIN, text)
+
+
+def seal(key: Key, text: bytes, context: Context) -> bytes:
+    """Return the sealed record of ``text``, deflated when that is smaller."""
+    return seal_packed(key, *pack(text), context)
+
+
+def seal_packed(key: Key, codec: int, packed: bytes, context: Context) -> bytes:
+    """Return the sealed record of what ``pack`` gave."""
+    nonce = os.urandom(12)
+    header = _HEADER.pack(FORMAT, codec, key.version, nonce)
+    return header + key.aead.encrypt(nonce, packed, context.bound_to(header))
+
+
+def unseal(key: Key, record: bytes, context: Context) -> bytes:
+    """Return the text of a record. Raises Damaged when it is not the one sealed for ``context``."""
+    header, rest = record[: _HEADER.size], record[_HEADER.size :]
+    if len(header) < _HEADER.size or header[0] != FORMAT or header[1] not in (PLAIN, DEFLATE):
+        raise Damaged("The record's header is not one of ours.")
+    try:
+        packed = key.aead.decrypt(header[6:], rest, context.bound_to(header))
+    except InvalidTag:
+        raise Damaged from None
+    return packed if header[1] == PLAIN else _unpack(packed)
+
+
+def key_version(record: bytes) -> int:
+    """Return the key version that a record's header names. Raises Damaged when it has none."""
+    if len(record) < _HEADER.size:
+        raise Damaged("The record is shorter than its header.")
+    return int.from_bytes(record[2:6], "big")
+
+
+def _unpack(packed: bytes) -> bytes:
+    engine = zlib.decompressobj()
+    text = engine.decompress(packed, _MAX_OPENED)
+    if engine.unconsumed_tail:
+        raise Damaged("The record opens to more than 64 MiB.")
+    return text
+
+
+def derive(key: bytes, purpose: str) -> bytes:
+    """Return 32 bytes bound to ``purpose`` by HKDF-SHA256 (RFC 5869)."""
+    info = b"chathistory/" + purpose.encode()
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)
+
+
+def fingerprint(key: bytes, value: str) -> str:
+    """Return the keyed hash of ``value``: 32 hex digits of BLAKE2b (RFC 7693)."""
+    return hashlib.blake2b(value.encode(), digest_size=16, key=key).hexdigest()

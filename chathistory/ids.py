@@ -1,0 +1,33 @@
+"""Ids and the order of messages in time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+from uuid6 import uuid7
+
+#: Low bits of a place: messages of one millisecond.
+TIE_BITS = 20
+_LAST_MS = (1 << 42) - 1  # the year 2109; a place stays well inside a signed 64-bit integer
+
+
+def new_id() -> UUID:
+    """Return a new public id: a UUIDv7 (RFC 9562), so ids sort roughly by time."""
+    return UUID(int=uuid7().int)
+
+
+def derived_id(account: UUID, origin: str) -> UUID:
+    """Return the id that an imported thing always gets in this account."""
+    return uuid5(account, origin)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return milliseconds since 1970 (UTC), clamped to what a place can hold."""
+    ms = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    return min(max(ms, 0), _LAST_MS)
+
+
+def place(ms: int) -> int:
+    """Return the first place of a millisecond: places order messages by time, then arrival."""
+    return ms << TIE_BITS

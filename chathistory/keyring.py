@@ -1,0 +1,198 @@
+"""Data keys: made, wrapped, found again; a bounded cache that compares versions on every use.
+
+A cache key holds the account's key version, which every caller has just read with the rows it
+wants to open: rotation or erasure in one process therefore holds in all of them at once.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from . import bulk, crypto, master
+from .crypto import Context, Key
+from .exceptions import Damaged, MasterKeyError
+from .models import Account, DataKey, Session
+from .search.tokens import Keyed
+
+Purpose = DataKey.Purpose
+_CAPACITY = 20_000
+_SESSION_KEY = ("account", "purpose", "session", "version", "wrapped", "created_at")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountKeys:
+    """What an account's own keys open."""
+
+    wrapping: Key
+    rows: Key
+    tag: bytes
+    search: Keyed
+
+
+class _Cache:
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, name: tuple[Any, ...]) -> Any:
+        with self._lock:
+            if name in self._items:
+                self._items.move_to_end(name)
+            return self._items.get(name)
+
+    def put(self, name: tuple[Any, ...], item: Any) -> None:
+        with self._lock:
+            self._items[name] = item
+            if len(self._items) > self._capacity:
+                self._items.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._items.clear()
+
+
+_accounts = _Cache(200)
+_sessions = _Cache(_CAPACITY)
+
+
+def forget() -> None:
+    """Empty the caches."""
+    _accounts.clear()
+    _sessions.clear()
+
+
+def verify_master() -> None:
+    """Check that the master keys open what is stored, before anything is written.
+
+    Raises MasterKeyError naming the key id. With nothing stored yet, makes the key file.
+    """
+    stored = DataKey.objects.filter(purpose=Purpose.ACCOUNT).order_by("-pk")
+    row = stored.first()
+    if row is None:
+        master.create_file()
+        master.keys()
+        return
+    wrapped = bytes(row.master_wrapped or b"")
+    _need_file(master.key_id(wrapped))
+    master.unwrap(wrapped)
+
+
+def _need_file(name: str) -> None:
+    try:
+        master.keys()
+    except MasterKeyError as error:
+        raise MasterKeyError(f"Master key {name!r} is needed to open this data: {error}") from None
+
+
+def make_account_keys(account: Account) -> None:
+    """Store the first keys of a new account, inside the caller's transaction."""
+    raw = crypto.new_key()
+    wrapping = Key(1, raw)
+    own = DataKey(account=account, purpose=Purpose.ACCOUNT)
+    own.master_wrapped = master.wrap(_payload(account, 1) | {"key": b64encode(raw).decode()})
+    others = [
+        DataKey(account=account, purpose=p, wrapped=_wrap(wrapping, account, p, None)[0])
+        for p in (Purpose.SEARCH, Purpose.TAG, Purpose.ROWS)
+    ]
+    DataKey.objects.bulk_create([own, *others])
+
+
+def make_session_keys(account: Account, sessions: Iterable[Session]) -> None:
+    """Store a random key for each new session, inside the caller's transaction."""
+    wrapping = account_keys(account).wrapping
+    rows, now = [], timezone.now()
+    for session in sessions:
+        wrapped, key = _wrap(wrapping, account, Purpose.SESSION, session.uuid)
+        rows.append((account.pk, Purpose.SESSION.value, session.pk, 1, wrapped, now))
+        _sessions.put(_name(account, session.uuid, 1), key)
+    bulk.insert(DataKey, _SESSION_KEY, rows)
+
+
+def account_keys(account: Account) -> AccountKeys:
+    """Return an account's keys. Raises MasterKeyError or Damaged."""
+    name = (account.uuid, account.key_version)
+    found = _accounts.get(name)
+    if found is None:
+        found = _load_account(account)
+        _accounts.put(name, found)
+    keys: AccountKeys = found
+    return keys
+
+
+def session_key(account: Account, session: Session, version: int | None = None) -> Key:
+    """Return the key of one session, by default its current version. Raises Damaged."""
+    wanted = session.key_version if version is None else version
+    found = _sessions.get(_name(account, session.uuid, wanted))
+    if found is None:
+        load_sessions(account, [(session.pk, session.uuid)])
+        found = _sessions.get(_name(account, session.uuid, wanted))
+    if found is None:
+        raise Damaged("The key of this session is gone.")
+    key: Key = found
+    return key
+
+
+def load_sessions(account: Account, sessions: Iterable[tuple[int, UUID]]) -> None:
+    """Load the keys of several sessions of one account in one query, where not yet known."""
+    missing = {pk: uuid for pk, uuid in sessions if _sessions.get(_name(account, uuid, 1)) is None}
+    if not missing:
+        return
+    rows = DataKey.objects.filter(session__in=missing, account=account)
+    wrapping = account_keys(account).wrapping
+    for pk, version, wrapped in rows.values_list("session_id", "version", "wrapped"):
+        uuid = missing[pk]
+        raw = crypto.unseal(
+            wrapping, bytes(wrapped or b""), _context(account, Purpose.SESSION, uuid, version)
+        )
+        _sessions.put(_name(account, uuid, version), Key(version, raw))
+
+
+def _load_account(account: Account) -> AccountKeys:
+    rows = {row.purpose: row for row in DataKey.objects.filter(account=account, session=None)}
+    if Purpose.ACCOUNT not in rows:
+        raise Damaged("The keys of this account are gone.")
+    own = rows[Purpose.ACCOUNT]
+    payload = master.unwrap(bytes(own.master_wrapped or b""))
+    if {k: payload.get(k) for k in ("account", "purpose", "version")} != _payload(
+        account, own.version
+    ):
+        raise Damaged("The account's key belongs to another account.")
+    wrapping = Key(own.version, b64decode(payload["key"]))
+
+    def raw(purpose: str) -> bytes:
+        row = rows[purpose]
+        context = _context(account, purpose, None, row.version)
+        return crypto.unseal(wrapping, bytes(row.wrapped or b""), context)
+
+    return AccountKeys(
+        wrapping=wrapping,
+        rows=Key(rows[Purpose.ROWS].version, raw(Purpose.ROWS)),
+        tag=raw(Purpose.TAG),
+        search=Keyed(raw(Purpose.SEARCH)),
+    )
+
+
+def _wrap(wrapping: Key, account: Account, purpose: str, session: UUID | None) -> tuple[bytes, Key]:
+    raw = crypto.new_key()
+    return crypto.seal(wrapping, raw, _context(account, purpose, session, 1)), Key(1, raw)
+
+
+def _context(account: Account, purpose: str, session: UUID | None, version: int) -> Context:
+    return Context("datakey", "wrapped", account.uuid, session, purpose, version)
+
+
+def _payload(account: Account, version: int) -> dict[str, Any]:
+    return {"account": str(account.uuid), "purpose": "account", "version": version}
+
+
+def _name(account: Account, session: UUID, version: int) -> tuple[Any, ...]:
+    return account.uuid, account.key_version, session, version

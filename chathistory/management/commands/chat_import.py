@@ -1,0 +1,58 @@
+"""``chat_import``: bring chats in from a file."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from chathistory.actions import exchange
+from chathistory.exceptions import ChatHistoryError
+
+from ._users import user_named
+
+
+class Command(BaseCommand):
+    """Import a ChatGPT export or our own JSON."""
+
+    help = (
+        "Import chats from FILE: ChatGPT's conversations.json or zip, or our own JSON. "
+        "The same file again adds nothing. Example: chat_import export.zip --user alice"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the file, the owner and how."""
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--user", required=True, help="whose account it goes into")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would come in")
+        parser.add_argument("--copy", action="store_true", help="make new sessions of everything")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Report each chat that is not simply new, then the totals."""
+        user = user_named(options["user"])
+        try:
+            with options["file"].open("rb") as file:
+                report = exchange.import_file(
+                    user, file, copy=options["copy"], dry_run=options["dry_run"]
+                )
+        except OSError as error:
+            raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
+        except ChatHistoryError as error:
+            raise CommandError(str(error)) from None
+        self._print(report)
+
+    def _print(self, report: exchange.Report) -> None:
+        for one in report.outcomes:
+            if one.outcome == "failed":
+                self.stderr.write(f"{one.where} {one.title or ''}: failed: {one.reason}")
+        totals = report.as_dict()
+        said = "would add" if report.dry_run else "added"
+        self.stdout.write(
+            f"{said} {totals['messages_added']:,} messages; sessions: "
+            f"{totals['sessions_new']:,} new, {totals['sessions_extended']:,} extended, "
+            f"{totals['sessions_unchanged']:,} unchanged, {totals['sessions_failed']:,} failed"
+        )
+        if report.outcomes and report.count("failed") == len(report.outcomes):
+            raise CommandError("No chat came in.")

@@ -1,0 +1,339 @@
+"""The rows. What a row knows by itself; verbs are in ``actions/``, look-ups in querysets."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings as host
+from django.contrib.auth.models import Group
+from django.db import models
+from django.db.models import F, Index, Q, UniqueConstraint
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from . import ids
+from .fields import MasterSealedField, SealedField
+from .querysets import MessageQuerySet, SessionQuerySet, ShareQuerySet
+from .states import State
+from .text import ROLES
+
+
+class Row(models.Model):
+    """Something that is known outside by its uuid and changes through the journal."""
+
+    uuid = models.UUIDField(unique=True, default=ids.new_id, editable=False)
+    #: The account's journal number of this row's last Change.
+    changed = models.BigIntegerField(default=0, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+
+class Account(models.Model):
+    """The owner of everything. Only this row refers to the host's user."""
+
+    uuid = models.UUIDField(unique=True, default=ids.new_id, editable=False)
+    user = models.OneToOneField(
+        host.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        db_constraint=False,
+        related_name="chathistory_account",
+    )
+    #: Raised by a whole-system restore, so that old cursors and ETags die.
+    epoch = models.PositiveIntegerField(default=1)
+    #: Number and time of the newest Change; time never goes back.
+    seq = models.BigIntegerField(default=0)
+    at = models.DateTimeField(default=timezone.now)
+    key_version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+
+class DataKey(models.Model):
+    """A wrapped key: an account's own under a master key, every other under the account's."""
+
+    class Purpose(models.TextChoices):
+        ACCOUNT = "account", _("wraps the account's other keys")
+        SESSION = "session", _("seals one session")
+        SEARCH = "search", _("keys search tokens")
+        TAG = "tag", _("keys tag names")
+        ROWS = "rows", _("seals tags and jobs")
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="keys")
+    purpose = models.CharField(max_length=16, choices=Purpose)
+    session = models.ForeignKey(
+        "Session", null=True, blank=True, on_delete=models.CASCADE, related_name="keys"
+    )
+    version = models.PositiveIntegerField(default=1)
+    master_wrapped = MasterSealedField(null=True)
+    wrapped = SealedField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("data key")
+        verbose_name_plural = _("data keys")
+        constraints: ClassVar = [
+            UniqueConstraint(
+                fields=["account", "purpose", "version"],
+                condition=Q(session=None),
+                name="ch_datakey_account",
+            ),
+            UniqueConstraint(
+                fields=["session", "version"],
+                condition=Q(session__isnull=False),
+                name="ch_datakey_session",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} key {self.version}"
+
+
+class Tag(Row):
+    """An account's label for its sessions: a sealed name, found by its keyed hash."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="tags")
+    name = SealedField()
+    name_revision = models.PositiveIntegerField(default=1)
+    digest = models.CharField(max_length=32, editable=False)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("tag")
+        verbose_name_plural = _("tags")
+        constraints: ClassVar = [
+            UniqueConstraint(fields=["account", "digest"], name="ch_tag_account_digest")
+        ]
+
+
+class Session(Row):
+    """One conversation. Each sealed column has a revision, raised when its content changes."""
+
+    class TitleSource(models.TextChoices):
+        AUTO = "auto", _("made from the first message")
+        USER = "user", _("given by a person")
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="sessions")
+    workflow = models.CharField(max_length=64)
+    state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
+    pinned = models.BooleanField(default=False)
+    hold = models.BooleanField(default=False)
+    version = models.PositiveIntegerField(default=1)
+    key_version = models.PositiveIntegerField(default=1)
+
+    title = SealedField(null=True)
+    title_revision = models.PositiveIntegerField(default=0)
+    title_source = models.CharField(max_length=4, choices=TitleSource, default=TitleSource.AUTO)
+    preview = SealedField(null=True)
+    preview_revision = models.PositiveIntegerField(default=0)
+    metadata = SealedField(null=True)
+    metadata_revision = models.PositiveIntegerField(default=0)
+    #: 0, or the version of the search index that holds the title.
+    indexed = models.PositiveSmallIntegerField(default=0)
+
+    last_seq = models.PositiveIntegerField(default=0)
+    #: The leaf shown, by its seq; empty before the first message.
+    head_seq = models.PositiveIntegerField(null=True)
+    message_count = models.PositiveIntegerField(default=0)
+    total_tokens = models.BigIntegerField(default=0)
+    tags = models.ManyToManyField(Tag, blank=True, related_name="sessions")
+
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    last_activity = models.DateTimeField(default=timezone.now)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    purge_after = models.DateTimeField(null=True, blank=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        permissions: ClassVar = [("read_content", _("Can read what people wrote"))]
+        indexes: ClassVar = [
+            Index(fields=["account", "pinned", "last_activity", "id"], name="ch_session_shown"),
+            Index(fields=["account", "updated_at", "id"], name="ch_session_updated"),
+            Index(fields=["account", "changed"], name="ch_session_changed"),
+        ]
+
+
+class Message(Row):
+    """One thing said. Siblings (same parent) are regenerated answers and edited questions."""
+
+    class Status(models.TextChoices):
+        COMPLETE = "complete", _("complete")
+        FAILED = "failed", _("failed; can be tried again")
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="messages")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages")
+    seq = models.PositiveIntegerField()
+    #: The seq of the message this one follows; empty for a root.
+    parent_seq = models.PositiveIntegerField(null=True)
+    role = models.CharField(max_length=16, choices=[(role, role) for role in ROLES])
+    status = models.CharField(max_length=16, choices=Status, default=Status.COMPLETE)
+    body = SealedField()
+    revision = models.PositiveIntegerField(default=1)
+    tokens = models.PositiveIntegerField(default=0)
+    length = models.PositiveIntegerField(default=0)
+    #: Order in time among all messages, and the row number in the search index.
+    place = models.BigIntegerField(db_index=True)
+    #: 0, or the version of the search index that holds the text.
+    indexed = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    edited_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        constraints: ClassVar = [
+            UniqueConstraint(fields=["session", "seq"], name="ch_message_session_seq")
+        ]
+        indexes: ClassVar = [Index(fields=["account", "changed"], name="ch_message_changed")]
+
+
+class Revision(Row):
+    """An earlier text of a message that was changed in place."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="revisions")
+    revision = models.PositiveIntegerField()
+    body = SealedField()
+    said_at = models.DateTimeField()
+    replaced_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("revision")
+        verbose_name_plural = _("revisions")
+        constraints: ClassVar = [
+            UniqueConstraint(fields=["message", "revision"], name="ch_revision_message_number")
+        ]
+
+
+class Change(models.Model):
+    """One row touched by one operation; with what it replaced, sealed."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="changes")
+    seq = models.BigIntegerField()
+    at = models.DateTimeField()
+    actor = models.ForeignKey(
+        Account, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    op = models.CharField(max_length=32)
+    operation = models.UUIDField()
+    table = models.CharField(max_length=16)
+    row = models.UUIDField()
+    session = models.UUIDField(null=True, blank=True)
+    before = SealedField(null=True)
+
+    class Meta:
+        verbose_name = _("change")
+        verbose_name_plural = _("changes")
+        constraints: ClassVar = [
+            UniqueConstraint(fields=["account", "seq"], name="ch_change_account_seq")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.op} {self.seq}"
+
+
+class Share(Row):
+    """A grant on one session to a person or a group: which verbs, and until when."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="shares_given")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="shares")
+    grantee = models.ForeignKey(
+        Account, null=True, blank=True, on_delete=models.CASCADE, related_name="shares_received"
+    )
+    group = models.ForeignKey(
+        Group,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        related_name="+",
+    )
+    #: Bits of policy.VERBS.
+    verbs = models.PositiveIntegerField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ShareQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("share")
+        verbose_name_plural = _("shares")
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(grantee=None) ^ Q(group=None), name="ch_share_one_grantee"
+            ),
+            UniqueConstraint(
+                fields=["session", "grantee"],
+                condition=Q(grantee__isnull=False),
+                name="ch_share_grantee",
+            ),
+            UniqueConstraint(
+                fields=["session", "group"],
+                condition=Q(group__isnull=False),
+                name="ch_share_group",
+            ),
+        ]
+
+
+class Job(Row):
+    """Long work somebody asked for. Arguments, result and error are sealed."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        RUNNING = "running", _("running")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="jobs")
+    kind = models.CharField(max_length=32)
+    state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
+    progress = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(null=True, blank=True)
+    arguments = SealedField(null=True)
+    #: Result and error together; its revision rises each time it is written.
+    result = SealedField(null=True)
+    result_revision = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        indexes: ClassVar = [Index(F("account"), F("id").desc(), name="ch_job_newest")]
+
+
+class Token(Row):
+    """A key to the API for programs: only its hash is stored."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="tokens")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.CharField(max_length=100)
+    created_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("API token")
+        verbose_name_plural = _("API tokens")

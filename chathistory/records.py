@@ -1,0 +1,171 @@
+"""Sealed columns of sessions, messages, tags and jobs: from values to records and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from . import crypto, keyring, text
+from .crypto import Context, Key
+from .exceptions import Damaged
+from .models import Account, Job, Message, Revision, Session, Tag
+
+
+@dataclass(slots=True)
+class Body:
+    """What one message holds: text, provider's blocks, the caller's metadata, the raw item."""
+
+    content: str
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    raw: dict[str, Any] | None = None
+    author: str = ""
+
+    def pack(self) -> bytes:
+        """Return bytes: the text's length, the text, then JSON of whatever else there is."""
+        content = self.content.encode()
+        rest = {
+            "blocks": self.blocks,
+            "metadata": self.metadata,
+            "raw": self.raw,
+            "author": self.author,
+        }
+        kept = {name: value for name, value in rest.items() if value}
+        return len(content).to_bytes(4, "big") + content + (dump(kept) if kept else b"")
+
+
+def unpack(packed: bytes) -> Body:
+    """Return the body that ``Body.pack`` gave."""
+    end = 4 + int.from_bytes(packed[:4], "big")
+    rest = json.loads(packed[end:]) if len(packed) > end else {}
+    return Body(packed[4:end].decode(), **rest)
+
+
+def content_of(packed: bytes) -> str:
+    """Return only the text of a packed body."""
+    return packed[4 : 4 + int.from_bytes(packed[:4], "big")].decode()
+
+
+def dump(value: Any) -> bytes:
+    """Return compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def body_context(row: UUID, session: UUID, role: str, revision: int) -> Context:
+    """Return where a message's body belongs."""
+    return Context("message", "body", row, session, role, revision)
+
+
+def open_packed(message: Message, session: Session) -> bytes:
+    """Return a message's packed body. Raises Damaged."""
+    key = keyring.session_key(session.account, session, crypto.key_version(message.body))
+    context = body_context(message.uuid, session.uuid, message.role, message.revision)
+    return crypto.unseal(key, message.body, context)
+
+
+def open_body(message: Message, session: Session) -> Body:
+    """Return a message's body. Raises Damaged."""
+    return unpack(open_packed(message, session))
+
+
+def seal_revision(row: UUID, session: UUID, number: int, packed: bytes, key: Key) -> bytes:
+    """Return the record of an earlier text."""
+    return crypto.seal(key, packed, Context("revision", "body", row, session, "", number))
+
+
+def open_revision(row: Revision, session: Session) -> Body:
+    """Return an earlier text. Raises Damaged."""
+    key = keyring.session_key(session.account, session, crypto.key_version(row.body))
+    context = Context("revision", "body", row.uuid, session.uuid, "", row.revision)
+    return unpack(crypto.unseal(key, row.body, context))
+
+
+def set_column(session: Session, column: str, value: Any) -> None:
+    """Seal ``value`` into a session's title, preview or metadata and raise its revision."""
+    revision = getattr(session, f"{column}_revision") + 1
+    setattr(session, f"{column}_revision", revision)
+    packed = value.encode() if isinstance(value, str) else dump(value)
+    key = keyring.session_key(session.account, session)
+    context = Context("session", column, session.uuid, session.uuid, "", revision)
+    setattr(session, column, crypto.seal(key, packed, context) if value else None)
+
+
+def _open_column(session: Session, column: str) -> bytes:
+    record = getattr(session, column)
+    if record is None:
+        return b""
+    key = keyring.session_key(session.account, session, crypto.key_version(record))
+    revision = getattr(session, f"{column}_revision")
+    return crypto.unseal(
+        key, record, Context("session", column, session.uuid, session.uuid, "", revision)
+    )
+
+
+def title_of(session: Session) -> str:
+    """Return a session's title. Raises Damaged."""
+    return _open_column(session, "title").decode() or text.untitled(session.uuid)
+
+
+def preview_of(session: Session) -> str:
+    """Return the line under a session's title, perhaps empty. Raises Damaged."""
+    return _open_column(session, "preview").decode()
+
+
+def metadata_of(session: Session) -> dict[str, Any]:
+    """Return a session's own metadata. Raises Damaged."""
+    found: dict[str, Any] = json.loads(_open_column(session, "metadata") or b"{}")
+    return found
+
+
+def seal_tag(account: Account, row: UUID, name: str, revision: int = 1) -> bytes:
+    """Return the record of a tag's name."""
+    context = Context("tag", "name", row, None, "", revision)
+    return crypto.seal(keyring.account_keys(account).rows, name.encode(), context)
+
+
+def tag_name(tag: Tag, account: Account) -> str:
+    """Return a tag's name. Raises Damaged."""
+    context = Context("tag", "name", tag.uuid, None, "", tag.name_revision)
+    return crypto.unseal(keyring.account_keys(account).rows, tag.name, context).decode()
+
+
+def tag_digest(account: Account, name: str) -> str:
+    """Return the keyed hash that a tag is found by, whatever its case."""
+    return crypto.fingerprint(keyring.account_keys(account).tag, name.casefold())
+
+
+def seal_job(job: Job, column: str, value: Any) -> None:
+    """Seal ``value`` into a job's arguments or result."""
+    if column == "result":
+        job.result_revision += 1
+    context = _job_context(job, column)
+    setattr(job, column, crypto.seal(keyring.account_keys(job.account).rows, dump(value), context))
+
+
+def open_job(job: Job, column: str) -> Any:
+    """Return a job's arguments or result, or None. Raises Damaged."""
+    record = getattr(job, column)
+    if record is None:
+        return None
+    key = keyring.account_keys(job.account).rows
+    return json.loads(crypto.unseal(key, record, _job_context(job, column)))
+
+
+def _job_context(job: Job, column: str) -> Context:
+    revision = job.result_revision if column == "result" else 0
+    return Context("job", column, job.uuid, None, job.kind, revision)
+
+
+def or_damaged(read: Any, row: Any, *more: Any) -> Any:
+    """Return ``read(row, ...)``, or None where the record does not open."""
+    try:
+        return read(row, *more)
+    except Damaged:
+        return None
+
+
+def dump_strict(value: Any) -> str:
+    """Return compact JSON text. Raises ValueError for NaN and TypeError for what is no JSON."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,63 @@
+"""The contract of a search index, and the choice of one by the database in use.
+
+An index maps a message's place to its keyed tokens. A text's tokens go in once and come out
+once, exactly as they went in; ``Message.indexed`` says which, within the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from chathistory import bulk
+from chathistory.models import Message
+
+#: Raised when words are cut or keyed otherwise; a new version is a new index beside the old.
+VERSION = 1
+
+
+class Doc(NamedTuple):
+    """One indexed text: ``place`` of a message (or key of a session), tokens by spaces."""
+
+    place: int
+    tokens: str
+
+
+class Match(NamedTuple):
+    """What candidates must hold: for each owner the tokens wanted, and the tokens unwanted."""
+
+    wanted: Sequence[Sequence[str]]
+    unwanted: Sequence[str]
+
+
+class Index(Protocol):
+    """Where keyed tokens are kept."""
+
+    def create(self) -> None:
+        """Make the tables where they are missing."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+
+    def add(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
+        """Add texts that are not in the index."""
+
+    def remove(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
+        """Remove texts by exactly the tokens that went in."""
+
+    def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
+        """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
+
+    def count(self, token: str, cap: int) -> int:
+        """Return how many texts hold ``token``, counting no further than ``cap``."""
+
+
+def index() -> Index:
+    """Return the index of the database that messages are written to."""
+    if bulk.connection(Message).vendor == "postgresql":
+        from .postgres import PostgresIndex  # only one of the two is needed
+
+        return PostgresIndex()
+    from .sqlite import SqliteIndex  # only one of the two is needed
+
+    return SqliteIndex()

@@ -1,0 +1,250 @@
+"""Search: keyed tokens narrow, the gate narrows, then candidates are opened and held to the query.
+
+Nothing here ever widens what the gate lets through: filters and grants stand in the same SQL
+statement as the index, before any cap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.db.models import Q
+
+from chathistory import bulk, keyring, records
+from chathistory.conf import settings
+from chathistory.exceptions import Damaged, Invalid
+from chathistory.models import Account, Message, Session
+from chathistory.querysets import SessionQuerySet
+from chathistory.states import State
+
+from .base import Match, index
+from .matcher import Matcher, snippet
+from .query import Term, parse
+from .tokens import Keyed, query_forms
+
+Narrow = Callable[[SessionQuerySet], SessionQuerySet]
+SORTS = ("newest", "relevance")
+MAX_LIMIT = 100
+_BLOCK = 200
+_ADJACENT, _K1, _B, _TYPICAL = 2.0, 1.2, 0.75, 800.0
+
+
+@dataclass(slots=True)
+class Hit:
+    """A message found. ``highlights`` are ``(start, end)`` in the snippet's characters."""
+
+    session: Session
+    message: Message
+    snippet: str
+    highlights: list[tuple[int, int]]
+    score: float = 0.0
+
+
+@dataclass(slots=True)
+class Answer:
+    """One page: messages, on the first page sessions by title, and how to go on."""
+
+    hits: list[Hit]
+    titles: list[Session]
+    cursor: str | None
+    complete: bool
+
+
+class _Found(NamedTuple):
+    message: Message
+    text: str
+
+
+def search(
+    user: Any,
+    query: str,
+    *,
+    sort: str = "newest",
+    limit: int = 20,
+    cursor: str | None = None,
+    narrow: Narrow | None = None,
+) -> Answer:
+    """Search what ``user`` may read and has not thrown away.
+
+    ``narrow`` filters the sessions further. Raises InvalidQuery, or Invalid for a bad sort,
+    limit or cursor.
+    """
+    if sort not in SORTS:
+        raise Invalid(f"Unknown sort; one of: {', '.join(SORTS)}.", field="sort")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Invalid(f"From 1 to {MAX_LIMIT}.", field="limit")
+    terms, before = parse(query), _place(cursor)
+    asked = _Asked(user, terms, narrow)
+    answer = _ranked(asked, limit) if sort == "relevance" else _newest(asked, limit, before)
+    answer.titles = asked.titles() if cursor is None else []
+    return answer
+
+
+class _Asked:
+    """One query by one person."""
+
+    def __init__(self, user: Any, terms: Sequence[Term], narrow: Narrow | None) -> None:
+        self.matcher = Matcher(terms)
+        gate = Session.objects.visible_to(user, "read").exclude(state=State.DELETED)
+        self._gate = narrow(gate) if narrow else gate
+        self._terms = terms
+        self.owners = {row.pk: row for row in _owners(user)}
+        keyed = [keyring.account_keys(row).search for row in self.owners.values()]
+        self.match = Match([_wanted(k, terms) for k in keyed], _unwanted(keyed, terms))
+
+    def candidates(self, before: int | None, limit: int) -> list[Message]:
+        """Return the newest messages before a place that the index and the gate let through."""
+        source, where, parameters = index().join(self.match)
+        gate, more = self._correlated("m.session_id")
+        sql = (
+            f"SELECT m.id FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"  # noqa: S608
+            f" WHERE {where} AND m.deleted_at IS NULL AND hit.place < %s AND EXISTS ({gate})"
+            " ORDER BY hit.place DESC, m.id DESC LIMIT %s"
+        )
+        if not self.match.wanted:
+            return []
+        limits = [*parameters, 2**63 - 1 if before is None else before, *more, limit]
+        return self._load(_column(sql, limits))
+
+    def titles(self) -> list[Session]:
+        """Return the newest twenty sessions whose title holds every term."""
+        if not self.match.wanted:
+            return []
+        source, where, parameters = index().join(self.match, titles=True)
+        gate, more = self._correlated("hit.place")
+        sql = (
+            f"SELECT hit.place FROM {source} WHERE {where} AND EXISTS ({gate})"  # noqa: S608
+            " ORDER BY hit.place DESC LIMIT 20"
+        )
+        found = Session.objects.filter(pk__in=_column(sql, [*parameters, *more]))
+        rows = sorted(found.select_related("account__user"), key=lambda row: -row.pk)
+        return [row for row in rows if self._title_holds(row)]
+
+    def opened(self, messages: Sequence[Message]) -> Iterator[_Found]:
+        """Yield the candidates that hold what the query asks; what does not open is left out."""
+        for account in self.owners.values():
+            own = [m for m in messages if m.account_id == account.pk]
+            keyring.load_sessions(account, {(m.session_id, m.session.uuid) for m in own})
+        for message in messages:
+            message.session.account = self.owners[message.account_id]
+            try:
+                text = records.content_of(records.open_packed(message, message.session))
+            except Damaged:
+                continue
+            if self.matcher.holds(text):
+                yield _Found(message, text)
+
+    def _title_holds(self, session: Session) -> bool:
+        title = records.or_damaged(records.title_of, session)
+        return title is not None and self.matcher.holds(title)
+
+    def _correlated(self, outer: str) -> tuple[str, list[Any]]:
+        table = Session._meta.db_table
+        same = f"{table}.id = {outer}"
+        gate = self._gate.order_by().extra(where=[same]).values("pk")  # noqa: S610  (constants)
+        sql, parameters = gate.query.sql_with_params()
+        return sql, list(parameters)
+
+    def _load(self, keys: list[int]) -> list[Message]:
+        rows = Message.objects.select_related("session").in_bulk(keys)
+        return [rows[key] for key in keys if key in rows]
+
+
+def _newest(asked: _Asked, limit: int, before: int | None) -> Answer:
+    hits: list[Hit] = []
+    size = _BLOCK if asked.matcher.must_open else limit + 1
+    opened = 0
+    while opened < settings.SEARCH_BUDGET:
+        block = asked.candidates(before, size)
+        opened += len(block)
+        for message, text in asked.opened(block):
+            if len(hits) == limit:
+                return Answer(hits, [], _cursor(hits[-1].message.place), True)
+            hits.append(_hit(asked, message, text))
+        if len(block) < size:
+            return Answer(hits, [], None, True)
+        before = block[-1].place
+    return Answer(hits, [], _cursor(before), False)
+
+
+def _ranked(asked: _Asked, limit: int) -> Answer:
+    block = asked.candidates(None, _BLOCK)
+    weights = _weights(asked)
+    hits = []
+    for age, (message, text) in enumerate(asked.opened(block)):
+        hit = _hit(asked, message, text)
+        hit.score = _score(asked, text, weights) - age / (10 * _BLOCK)
+        hits.append(hit)
+    hits.sort(key=lambda hit: -hit.score)
+    return Answer(hits[:limit], [], None, len(block) < _BLOCK)
+
+
+def _score(asked: _Asked, text: str, weights: dict[str, float]) -> float:
+    """BM25 (Robertson and Zaragoza, 2009) over the opened text; phrases on top."""
+    counts: dict[str, int] = {}
+    for start, end in asked.matcher.spans(text):
+        for form in query_forms(text[start:end]):
+            counts[form] = counts.get(form, 0) + 1
+    norm = _K1 * (1 - _B + _B * len(text) / _TYPICAL)
+    score = sum(
+        weight * (counts.get(form, 0) * (_K1 + 1)) / (counts.get(form, 0) + norm)
+        for form, weight in weights.items()
+    )
+    return score + _ADJACENT * asked.matcher.bonus(text)
+
+
+def _weights(asked: _Asked) -> dict[str, float]:
+    keyed = [keyring.account_keys(row).search for row in asked.owners.values()]
+    cap = 5_000
+    found = {}
+    for form in asked.matcher.words:
+        count = sum(index().count(k.token(form), cap) for k in keyed)
+        found[form] = math.log(1 + (cap + 0.5) / (min(count, cap) + 0.5))
+    return found
+
+
+def _hit(asked: _Asked, message: Message, text: str) -> Hit:
+    return Hit(message.session, message, *snippet(text, asked.matcher.spans(text)))
+
+
+def _owners(user: Any) -> list[Account]:
+    shared = Session.objects.shared_with(user, "read").values("account")
+    mine = Q(user=user) if user is not None else Q()
+    return list(Account.objects.filter(mine | Q(pk__in=shared)).select_related("user"))
+
+
+def _wanted(keyed: Keyed, terms: Sequence[Term]) -> list[str]:
+    return keyed.tokens(
+        form for t in terms if not t.negated for word in t.words for form in query_forms(word)
+    )
+
+
+def _unwanted(keyed: Sequence[Keyed], terms: Sequence[Term]) -> list[str]:
+    alone = [t.words[0] for t in terms if t.negated and not t.phrase]
+    forms = [next(iter(f)) for f in map(query_forms, alone) if len(f) == 1]
+    return sorted({token for one in keyed for token in one.tokens(forms)})
+
+
+def _column(sql: str, parameters: Sequence[Any]) -> list[int]:
+    with bulk.connection(Message).cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _cursor(place: int | None) -> str | None:
+    return None if place is None else f"{place:x}"
+
+
+def _place(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        place = int(cursor, 16)
+    except (ValueError, TypeError):
+        place = -1
+    if not 0 <= place < 2**63:
+        raise Invalid("Not a cursor that a search gave.", field="cursor")
+    return place

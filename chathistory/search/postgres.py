@@ -1,0 +1,72 @@
+"""The index on PostgreSQL: keyed tokens as ``bigint[]`` under GIN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chathistory import bulk
+from chathistory.models import Message
+
+from .base import Doc, Match
+
+
+class PostgresIndex:
+    """One row per text; two texts of one place stay two rows, told apart by their tokens."""
+
+    def create(self) -> None:
+        """Make the tables where they are missing."""
+        for table in _tables():
+            self._run(
+                f"CREATE TABLE IF NOT EXISTS {table} (place bigint NOT NULL, t bigint[] NOT NULL)"
+            )
+            self._run(f"CREATE INDEX IF NOT EXISTS {table}_t ON {table} USING gin (t)")
+            self._run(f"CREATE INDEX IF NOT EXISTS {table}_place ON {table} (place)")
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for table in _tables():
+            self._run(f"DELETE FROM {table}")  # noqa: S608
+
+    def add(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
+        """Add texts that are not in the index."""
+        sql = f"INSERT INTO {_tables()[titles]}(place, t) VALUES (%s, %s)"  # noqa: S608
+        self._many(sql, docs)
+
+    def remove(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
+        """Remove texts by exactly the tokens that went in."""
+        sql = f"DELETE FROM {_tables()[titles]} WHERE place = %s AND t = %s"  # noqa: S608
+        self._many(sql, docs)
+
+    def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
+        """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
+        wanted = " OR ".join(["hit.t @> %s"] * len(match.wanted))
+        parameters: list[object] = [_numbers(tokens) for tokens in match.wanted]
+        if not match.unwanted:
+            return f"{_tables()[titles]} AS hit", f"({wanted})", parameters
+        parameters.append(_numbers(match.unwanted))
+        return f"{_tables()[titles]} AS hit", f"({wanted}) AND NOT hit.t && %s", parameters
+
+    def count(self, token: str, cap: int) -> int:
+        """Return how many texts hold ``token``, counting no further than ``cap``."""
+        table = _tables()[0]
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE t @> %s LIMIT %s) AS found"  # noqa: S608
+        with bulk.connection(Message).cursor() as cursor:
+            cursor.execute(sql, [_numbers([token]), cap])
+            return int(cursor.fetchone()[0])
+
+    def _run(self, sql: str) -> None:
+        with bulk.connection(Message).cursor() as cursor:
+            cursor.execute(sql)
+
+    def _many(self, sql: str, docs: Sequence[Doc]) -> None:
+        rows = [(place, _numbers(tokens.split())) for place, tokens in docs]
+        with bulk.connection(Message).cursor() as cursor:
+            cursor.executemany(sql, rows)
+
+
+def _tables() -> tuple[str, str]:
+    return "chathistory_index", "chathistory_index_title"
+
+
+def _numbers(tokens: Sequence[str]) -> list[int]:
+    return [int(token, 16) for token in tokens]
