@@ -7,9 +7,11 @@ keys, derived from the master key; the payload is JSON and names what it belongs
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import secrets
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from functools import lru_cache
@@ -47,14 +49,16 @@ def create_file() -> None:
     key_file().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = crypto.new_key()
     line = f"{hashlib.sha256(key).hexdigest()[:8]} {b64encode(key).decode()}\n"
+    draft = key_file().with_name(f"{key_file().name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        handle = os.open(key_file(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:  # another process was first
-        return
-    with os.fdopen(handle, "w") as out:
-        out.write(line)
-        out.flush()
-        os.fsync(handle)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(line)
+            out.flush()
+            os.fsync(out.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was first
+            os.link(draft, key_file())
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def wrap(payload: dict[str, Any]) -> bytes:
