@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
@@ -24,8 +24,7 @@ class ShareQuerySet(QuerySet["Share"]):
         to = Q(grantee__user=user) | Q(group__in=user.groups.values("pk"))
         live = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
         allowed = F("verbs").bitand(policy.VERBS[verb])
-        grants = self.filter(to, live).annotate(allowed=allowed).filter(allowed__gt=0)
-        return cast("ShareQuerySet", grants)
+        return self.filter(to, live).annotate(allowed=allowed).filter(allowed__gt=0)
 
 
 class SessionQuerySet(QuerySet["Session"]):

@@ -25,6 +25,7 @@ from .sessions import clean_metadata, clean_tags, tag_row
 
 _BATCH = 2000  # messages of one transaction
 _STATUSES = frozenset(Message.Status.values)
+_METADATA = 2_000_000  # bytes: what a provider keeps of a chat beside its messages
 _COMPUTED = ("total_tokens", "last_activity")
 
 
@@ -86,10 +87,20 @@ def import_file(
 
     Raises Invalid when the file as a whole is refused.
     """
+    return import_transcripts(user, _read(file, name), copy=copy, dry_run=dry_run)
+
+
+def _read(file: BinaryIO, name: str) -> Iterator[Transcript | Problem]:
+    """Yield a file's chats; what stops the reading after whole ones came is one more problem."""
+    found = 0
     try:
-        return import_transcripts(user, formats.read(file, name=name), copy=copy, dry_run=dry_run)
+        for item in formats.read(file, name=name):
+            yield item
+            found += isinstance(item, Transcript)
     except FormatError as error:
-        raise Invalid(str(error), field="file") from None
+        if not found:
+            raise Invalid(str(error), field="file") from None
+        yield Problem("the rest of the file", None, None, str(error))
 
 
 def import_transcripts(
@@ -192,7 +203,7 @@ def _prepare(account: Account, plan: _Plan, copy: bool) -> Outcome:
 def _clean(transcript: Transcript) -> None:
     transcript.tags = clean_tags([text.mend(tag) for tag in transcript.tags if tag.strip()])
     own = {k: v for k, v in transcript.metadata.items() if k not in _COMPUTED}
-    transcript.metadata = clean_metadata(_mended(own))
+    transcript.metadata = clean_metadata(_mended(own), _METADATA)
 
 
 def _draft_turns(account: Account, plan: _Plan, copy: bool) -> None:

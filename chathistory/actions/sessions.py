@@ -10,7 +10,7 @@ from django.db import IntegrityError
 
 from chathistory import ids, keyring, records, states, text, workflows
 from chathistory.conf import settings
-from chathistory.exceptions import Conflict, Invalid, LimitExceeded, NotFound
+from chathistory.exceptions import Conflict, Invalid, NotFound
 from chathistory.journal import Operation
 from chathistory.models import Message, Session, Tag
 from chathistory.querysets import require
@@ -290,8 +290,11 @@ def clean_tags(names: Any) -> list[str]:
     return list(found.values())
 
 
-def clean_metadata(metadata: Any) -> dict[str, Any]:
-    """Return metadata as it will be stored. Raises Invalid or LimitExceeded."""
+def clean_metadata(metadata: Any, limit: int | None = None) -> dict[str, Any]:
+    """Return metadata as it will be stored: MAX_METADATA_BYTES of JSON unless ``limit`` is given.
+
+    Raises Invalid or LimitExceeded.
+    """
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):
@@ -301,10 +304,8 @@ def clean_metadata(metadata: Any) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid(f"Not JSON: {error}.", field="metadata") from None
     text.check_characters(packed, "metadata")
-    if len(packed) > settings.MAX_METADATA_BYTES:
-        raise LimitExceeded(
-            "Bytes of metadata", settings.MAX_METADATA_BYTES, len(packed), field="metadata"
-        )
+    size = len(packed.encode())
+    text.check_length("Bytes of metadata", size, limit or settings.MAX_METADATA_BYTES, "metadata")
     return metadata
 
 

@@ -21,6 +21,7 @@ from . import filters, serializers
 from .base import View, number, owned, parsed
 from .sessions import FILTERS
 
+_ENVELOPE = 65_536  # bytes of a multipart request beside the file
 _SEARCH = frozenset({"q", "sort", "limit", "cursor", "format"})
 
 
@@ -89,6 +90,7 @@ class ImportView(View):
     )
     def post(self, request: Request) -> Response:
         """Import a file within the request; its report is the job's result."""
+        _check_size(request)
         values = parsed(serializers.Import, request)
         file = values["file"]
         if file.size > settings.MAX_IMPORT_BYTES:
@@ -102,6 +104,13 @@ class ImportView(View):
         account = accounts.of(request.user)
         job = jobs.run(account, "import", {"file": file.name, **options}, work)
         return Response(_job(job), status=201)
+
+
+def _check_size(request: Request) -> None:
+    """Refuse a larger request before it is read: what is read past memory lands on disk."""
+    given, limit = int(request.META.get("CONTENT_LENGTH") or 0), settings.MAX_IMPORT_BYTES
+    if given > limit + _ENVELOPE:
+        raise LimitExceeded("Bytes of a file", limit, given, field="file")
 
 
 class JobView(View):
