@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
@@ -18,6 +19,7 @@ from chathistory.models import Token
 from . import accounts
 
 _PREFIX = "cht_"
+_NOTED = timedelta(hours=1)
 
 
 def create(user: Any, scopes: Iterable[str] = ("read", "write")) -> str:
@@ -53,7 +55,17 @@ def find(secret: str) -> Token | None:
     """Return the token in force of this secret, with its account and user, or None."""
     live = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
     rows = Token.objects.filter(live, digest=digest(secret), revoked_at=None)
-    return rows.select_related("account__user").first()
+    token = rows.select_related("account__user").first()
+    if token is not None:
+        _note_use(token)
+    return token
+
+
+def _note_use(token: Token) -> None:
+    """Note when a token was last used, to the hour: not a change of anybody's data."""
+    now = timezone.now()
+    if token.last_used_at is None or now - token.last_used_at > _NOTED:
+        Token.objects.filter(pk=token.pk).update(last_used_at=now)
 
 
 def digest(secret: str) -> str:
