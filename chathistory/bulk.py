@@ -71,7 +71,7 @@ def update_all(rows: Sequence[models.Model], columns: Sequence[str]) -> None:
     model = type(rows[0])
     link = connection(model)
     sql, converters = _update_statement(model, tuple(columns), link.alias)
-    names = [model._meta.get_field(name).attname for name in columns]
+    names = [_field(model, name).attname for name in columns]
     values = [[*_convert(converters, [getattr(r, n) for n in names]), r.pk] for r in rows]
     with link.cursor() as cursor:
         if len(values) > 1:
@@ -127,13 +127,17 @@ def _update_statement(
     return sql, [_converter(field, link) for field in fields]
 
 
+def _field(model: type[models.Model], name: str) -> Any:
+    return model._meta.get_field(name)
+
+
 @lru_cache(maxsize=32)
 def _reader(model: type[models.Model], equal: tuple[str, ...], alias: str) -> _Reader:
     link = connections[alias]
     quote: Callable[[Any], str] = link.ops.quote_name
     table = model._meta.db_table
     fields = list(model._meta.concrete_fields)
-    wanted = [model._meta.get_field(name) for name in equal]
+    wanted = [_field(model, name) for name in equal]
     names = ", ".join(quote(field.column) for field in fields)
     where = " AND ".join(f"{quote(field.column)} = %s" for field in wanted)
     converters = []

@@ -131,10 +131,15 @@ def account_keys(account: Account) -> AccountKeys:
 def session_key(account: Account, session: Session, version: int | None = None) -> Key:
     """Return the key of one session, by default its current version. Raises Damaged."""
     wanted = session.key_version if version is None else version
-    found = _sessions.get(_name(account, session.uuid, wanted))
+    return key_of(account, session.pk, session.uuid, wanted)
+
+
+def key_of(account: Account, pk: int, uuid: UUID, version: int) -> Key:
+    """Return one version of the key of the session with this key and uuid. Raises Damaged."""
+    found = _sessions.get(_name(account, uuid, version))
     if found is None:
-        load_sessions(account, [(session.pk, session.uuid)])
-        found = _sessions.get(_name(account, session.uuid, wanted))
+        load_sessions(account, [(pk, uuid)])
+        found = _sessions.get(_name(account, uuid, version))
     if found is None:
         raise Damaged("The key of this session is gone.")
     key: Key = found

@@ -126,11 +126,12 @@ def _after(cursor: str | None, order: str) -> list[Any] | None:
         given, *values = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         adapt = bulk.connection(Session).ops.adapt_datetimefield_value
         values[-2] = adapt(_moment(values[-2]))
-    except (ValueError, TypeError, IndexError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         given, values = None, []
     kinds = {"shown": [bool, object, int], "updated": [object, int]}[order]
     right = given == order and len(values) == len(kinds)
-    if not right or not all(isinstance(v, k) for v, k in zip(values, kinds, strict=True)):
+    right = right and all(isinstance(v, k) for v, k in zip(values, kinds, strict=True))
+    if not right or abs(values[-1]) >= 2**63:
         raise Invalid("Not a cursor that this list gave.", field="cursor")
     return values
 

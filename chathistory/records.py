@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,9 @@ from . import crypto, keyring, text
 from .crypto import Context, Key
 from .exceptions import Damaged
 from .models import Account, Job, Message, Revision, Session, Tag
+
+#: A NUL as JSON writes it: after an even number of backslashes.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(slots=True)
@@ -167,5 +171,11 @@ def or_damaged(read: Any, row: Any, *more: Any) -> Any:
 
 
 def dump_strict(value: Any) -> str:
-    """Return compact JSON text. Raises ValueError for NaN and TypeError for what is no JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    """Return compact JSON text.
+
+    Raises ValueError for NaN and for NUL in a text, and TypeError for what is no JSON.
+    """
+    packed = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    if "\\u0000" in packed and _NUL.search(packed):
+        raise ValueError("a NUL character")
+    return packed

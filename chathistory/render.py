@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
 import nh3
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from pygments import highlight
 from pygments.formatters.html import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
@@ -23,9 +25,11 @@ _ATTRIBUTES = {
     "span": {"class"},
     "div": {"class"},
     "code": {"class"},
-    "ol": {"start"},
-    "th": {"style"},
-    "td": {"style"},
+    "ol": {"start", "dir"},
+    "ul": {"dir"},
+    "blockquote": {"dir"},
+    "th": {"align"},
+    "td": {"align"},
 }
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
 
@@ -42,7 +46,6 @@ def to_html(content: str) -> SafeString:
         attributes=_ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
-        filter_style_properties={"text-align"},
     )
     return mark_safe(html)  # noqa: S308  (nh3 has just cleaned it)
 
@@ -50,7 +53,26 @@ def to_html(content: str) -> SafeString:
 @cache
 def _markdown() -> MarkdownIt:
     options = {"html": False, "highlight": _highlight}
-    return MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    markdown = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    for cell in ("th_open", "td_open"):
+        markdown.add_render_rule(cell, _cell)
+    for block in ("bullet_list_open", "ordered_list_open", "blockquote_open"):
+        markdown.add_render_rule(block, _block)
+    return markdown
+
+
+def _block(self: Any, tokens: list[Token], at: int, options: Any, env: Any) -> str:
+    """Let bullets and bars stand on the side where the text begins."""
+    tokens[at].attrs["dir"] = "auto"
+    return str(self.renderToken(tokens, at, options, env))
+
+
+def _cell(self: Any, tokens: list[Token], at: int, options: Any, env: Any) -> str:
+    """Align a cell by attribute: a strict content security policy refuses inline style."""
+    style = str(tokens[at].attrs.pop("style", ""))
+    if style.startswith("text-align:"):
+        tokens[at].attrs["align"] = style.removeprefix("text-align:")
+    return str(self.renderToken(tokens, at, options, env))
 
 
 def _highlight(code: str, language: str, _attributes: str) -> str:

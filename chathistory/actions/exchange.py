@@ -14,6 +14,7 @@ from chathistory.exceptions import ChatHistoryError, Invalid, LimitExceeded
 from chathistory.formats.base import FormatError, Problem, Transcript, Turn
 from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
+from chathistory.querysets import require
 from chathistory.records import Body
 from chathistory.search.base import VERSION, Doc, index
 from chathistory.search.tokens import Keyed
@@ -360,16 +361,18 @@ def _title(transcript: Transcript) -> str | None:
 
 
 def export_sessions(user: Any, sessions: Iterable[Session]) -> Iterator[dict[str, Any]]:
-    """Yield sessions that ``user`` may read as objects for ``formats.native.write``.
+    """Yield sessions as objects for ``formats.native.write``.
 
-    Complete enough to import again to the same thing: branches, revisions, raw items.
+    Complete enough to import again to the same thing: branches, revisions, raw items. Raises
+    NotFound or NotAllowed at the first that ``user`` may not export.
     """
     for session in sessions:
+        require(user, session, "export")
         messages = session.messages.order_by("seq").prefetch_related("revisions")
         rows = list(messages)
         parents = represent.parent_ids(session, rows)
-        exported = represent.session_json(session)
-        exported["metadata"] = exported["metadata"] | {}
+        owned = user is None or session.account.user_id == user.pk
+        exported = represent.session_json(session, owned=owned)
         exported["head_id"] = parents.get(session.head_seq or 0)
         exported["messages"] = (_exported(row, session, parents) for row in rows)
         yield exported

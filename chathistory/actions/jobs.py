@@ -17,13 +17,17 @@ from chathistory.models import Account, Job
 def run(account: Account, kind: str, arguments: dict[str, Any], work: Callable[[], Any]) -> Job:
     """Do ``work`` now, inline, and keep its result or error in a Job row.
 
-    A ChatHistoryError fails the job and is raised on; the row stays.
+    An error fails the job and is raised on; the row stays.
     """
     job = _start(account, kind, arguments)
     try:
         result = work()
     except ChatHistoryError as error:
         _finish(job, Job.State.FAILED, {"error": {"code": error.code, "detail": str(error)}})
+        raise
+    except Exception:
+        failed = {"code": ChatHistoryError.code, "detail": "It stopped at an unexpected error."}
+        _finish(job, Job.State.FAILED, {"error": failed})
         raise
     _finish(job, Job.State.DONE, {"result": result})
     return job

@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from chathistory import crypto, keyring, records, text
 from chathistory.conf import settings
-from chathistory.exceptions import Conflict, Invalid, LimitExceeded, Stale
+from chathistory.exceptions import Conflict, Invalid, Stale
 from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
 from chathistory.querysets import require
@@ -50,7 +50,7 @@ def append(
         content=_said(content, status),
         metadata=clean_metadata(metadata),
         blocks=_clean_blocks(blocks),
-        raw=raw,
+        raw=_clean_raw(raw),
         author="" if _owns(user, session) or role != "user" else user.get_username(),
     )
     draft = Draft(text.clean_role(role), body, status=status, tokens=_clean_tokens(tokens))
@@ -62,7 +62,10 @@ def append(
     try:
         return _append(session, _actor(user, session), draft, parent, version)
     except IntegrityError:
-        raise Conflict("This id is taken.", field="id") from None
+        found = _repeated(user, draft.uuid, session, draft)  # the same request, at once
+        if found is None:
+            raise
+        return found
 
 
 def _append(
@@ -131,6 +134,8 @@ def edit(message: Message, user: Any, content: str, *, changed: int | None = Non
     with Operation(session.account, _actor(user, session), "message.edit") as op:
         fresh = alive(lock(op, session))
         row = _lock_message(message, fresh, changed)
+        if row.deleted_at is not None:
+            raise Conflict("The message was removed meanwhile.")
         packed = records.open_packed(row, fresh)
         body = records.unpack(packed)
         if body.content != content:
@@ -180,16 +185,16 @@ def branch(message: Message, user: Any, content: str) -> Message:
     return append(session, user, message.role, content, parent=parent)
 
 
-def delete(message: Message, user: Any) -> Message:
+def delete(message: Message, user: Any, *, changed: int | None = None) -> Message:
     """Leave a tombstone in the tree: out of search and counts at once, gone at purge.
 
-    Again does nothing.
+    Again does nothing. ``changed`` is as for ``edit``.
     """
     session = message.session
     require(user, session, "edit")
     with Operation(session.account, _actor(user, session), "message.delete") as op:
         fresh = alive(lock(op, session))
-        row = _lock_message(message, fresh, None)
+        row = _lock_message(message, fresh, changed)
         if row.deleted_at is None:
             _bury(op, fresh, row)
     return row
@@ -221,6 +226,8 @@ def _lock_message(message: Message, session: Session, changed: int | None) -> Me
 
 
 def _said(content: Any, status: str) -> str:
+    if status not in Message.Status.values:
+        raise Invalid("Either complete or failed.", field="status")
     if status == Message.Status.FAILED and content == "":
         return ""
     return text.clean(content)
@@ -231,16 +238,26 @@ def _clean_blocks(blocks: Any) -> list[dict[str, Any]]:
         return []
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise Invalid("A list of JSON objects is needed.", field="blocks")
-    try:
-        packed = records.dump_strict(blocks)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"Not JSON: {error}.", field="blocks") from None
-    text.check_characters(packed, "blocks")
-    if len(packed) > settings.MAX_MESSAGE_LENGTH:
-        raise LimitExceeded(
-            "Characters of blocks", settings.MAX_MESSAGE_LENGTH, len(packed), field="blocks"
-        )
+    _check_json(blocks, "blocks")
     return blocks
+
+
+def _clean_raw(raw: Any) -> dict[str, Any] | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, dict):
+        raise Invalid("A JSON object is needed.", field="raw")
+    _check_json(raw, "raw")
+    return raw
+
+
+def _check_json(value: Any, field: str) -> None:
+    try:
+        packed = records.dump_strict(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"Not JSON: {error}.", field=field) from None
+    text.check_characters(packed, field)
+    text.check_length(f"Characters of {field}", len(packed), settings.MAX_MESSAGE_LENGTH, field)
 
 
 def _clean_tokens(tokens: Any) -> int | None:

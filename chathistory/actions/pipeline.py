@@ -203,7 +203,7 @@ def _first_free(starts: list[int]) -> dict[int, int]:
     """Return the first free place of each millisecond, given by its first place."""
     table = Message._meta.db_table
     last = f"SELECT max(place) FROM {table} WHERE place >= ms.p AND place < ms.p + {ids.place(1)}"  # noqa: S608
-    found = {}
+    found: dict[int, int] = {}
     with bulk.connection(Message).cursor() as cursor:
         for i in range(0, len(starts), _AT_ONCE):
             some = starts[i : i + _AT_ONCE]

@@ -55,7 +55,10 @@ def create(
         with Operation(account, account, "session.create") as op:
             _insert(op, session, title, metadata)
     except IntegrityError:
-        raise Conflict("This id is taken.", field="session_id") from None
+        found = _repeated(user, session.uuid, workflow, title)  # the same request, at once
+        if found is None:
+            raise
+        return found
     return session
 
 
@@ -137,6 +140,8 @@ def change(
     if pinned is not None or tags is not None:
         require(user, session, "own")
     title = None if title is None else text.clean_title(title)
+    if not isinstance(pinned, bool | None):
+        raise Invalid("Either true or false.", field="pinned")
     names = None if tags is None else clean_tags(tags)
     metadata = None if metadata is None else clean_metadata(metadata)
     with Operation(session.account, _actor(user), "session.change") as op:

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chathistory import policy
-from chathistory.exceptions import Invalid
+from chathistory.exceptions import Invalid, NotFound
 from chathistory.journal import Operation
 from chathistory.models import Token
 
@@ -41,8 +41,10 @@ def create(user: Any, scopes: Iterable[str] = ("read", "write")) -> str:
     return secret
 
 
-def revoke(token: Token) -> None:
-    """Let a token open nothing from now on; again does nothing."""
+def revoke(token: Token, user: Any) -> None:
+    """Let a token open nothing from now on; again does nothing. Raises NotFound to a stranger."""
+    if user is not None and token.account.user_id != user.pk:
+        raise NotFound("There is no such token.")
     with Operation(token.account, token.account, "token.revoke") as op:
         row = Token.objects.get(pk=token.pk)
         if row.revoked_at is None:

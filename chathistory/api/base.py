@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings as host
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils.decorators import method_decorator
 from rest_framework.authentication import SessionAuthentication
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.views import APIView
 
 from chathistory.actions import accounts
-from chathistory.exceptions import Invalid, Stale
+from chathistory.exceptions import Invalid, LimitExceeded, Stale
 from chathistory.models import Message, Session
 
 from . import errors
 from .authentication import HasScope, TokenAuthentication
+
+#: Levels of objects and lists within a field of a request.
+MAX_DEPTH = 100
 
 
 class Utf8JSONParser(JSONParser):
@@ -37,41 +42,123 @@ class Utf8JSONParser(JSONParser):
             raise Invalid(f"The body is not JSON in UTF-8: {error}.") from None
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
-class View(APIView):
-    """A door: parse, call one verb, render."""
+class Negotiation(DefaultContentNegotiation):
+    """By ``Accept`` or ``?format=``, whose values are those of our renderers."""
+
+    def filter_renderers(self, renderers: Any, format: str) -> Any:
+        """Return the renderers of a format. Raises Invalid for one that there is not."""
+        found = [one for one in renderers if one.format == format]
+        if not found:
+            known = ", ".join(one.format for one in renderers)
+            raise Invalid(f"Unknown format; one of: {known}.", field="format")
+        return found
+
+
+class Door(APIView):
+    """Who may come in, and how it is said who may not, whatever the host has configured."""
 
     authentication_classes: Any = (TokenAuthentication, SessionAuthentication)
     permission_classes: Any = (IsAuthenticated, HasScope)
-    parser_classes: Any = (Utf8JSONParser, FormParser, MultiPartParser)
-    renderer_classes: Any = (JSONRenderer, BrowsableAPIRenderer)
-    throttle_classes = ()
-    #: The serializer of the browsable API's form, by method.
-    forms: ClassVar[dict[str, type[BaseSerializer[Any]]]] = {}
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
-        """Answer with our problems, whatever the host has configured."""
+        """Answer with our problems."""
         return errors.handle
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep private answers out of every cache."""
+        """Keep private answers out of every cache; problems are JSON, or a page in a browser."""
         answer = super().finalize_response(request, response, *args, **kwargs)
         answer["Cache-Control"] = "private, no-store"
+        if isinstance(answer, Response) and answer.content_type == errors.CONTENT_TYPE:
+            if isinstance(answer.accepted_renderer, BrowsableAPIRenderer):
+                answer.content_type = None
+            else:
+                answer.accepted_renderer = JSONRenderer()
         return answer
+
+
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class View(Door):
+    """A door: parse, call one verb, render."""
+
+    parser_classes: Any = (Utf8JSONParser, FormParser, MultiPartParser)
+    renderer_classes: Any = (JSONRenderer, BrowsableAPIRenderer)
+    content_negotiation_class: Any = Negotiation
+    throttle_classes = ()
+    #: The query parameters that a view reads; any other is refused.
+    parameters: ClassVar[frozenset[str]] = frozenset()
+    #: The field that makes a request too large, where there is only one.
+    largest: ClassVar[str] = ""
+    #: The serializer of the browsable API's form, by method.
+    forms: ClassVar[dict[str, type[BaseSerializer[Any]]]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse what is too large before any of it is read, and what nobody would look at."""
+        given, limit = content_length(request), self.most_bytes()
+        if limit is not None and given > limit:
+            raise LimitExceeded("Bytes of a request", limit, given, field=self.largest)
+        super().initial(request, *args, **kwargs)
+        check_parameters(request, self.parameters)
+
+    def most_bytes(self) -> int | None:
+        """Return how large a request may be; Django itself does not look at JSON."""
+        limit: int | None = host.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return limit
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BaseSerializer[Any]:
         """Return the serializer of the method at hand, for the browsable API's forms."""
-        return self.forms[str(self.request.method)](*args, **kwargs)
+        return self.forms.get(str(self.request.method), Serializer)(*args, **kwargs)
+
+
+def content_length(request: Request) -> int:
+    """Return how many bytes a request announces; 0 where it does not, as Django has it."""
+    given = str(request.META.get("CONTENT_LENGTH") or "")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0
+
+
+def check_parameters(request: Request, known: frozenset[str]) -> None:
+    """Raise Invalid for a query parameter that is not in ``known``, or that holds a NUL."""
+    known = known | {"format"}
+    for name, values in request.query_params.lists():
+        if name not in known:
+            names = ", ".join(sorted(known))
+            raise Invalid(f"Unknown parameter; one of: {names}.", field=name)
+        if any("\0" in value for value in values):
+            raise Invalid("A NUL character.", field=name)
+
+
+def as_html(request: Request) -> bool:
+    """Tell whether ``render=html`` is asked for. Raises Invalid for any other rendering."""
+    if (given := request.query_params.get("render", "html")) != "html":
+        raise Invalid(f"Only html, not {given}.", field="render")
+    return "render" in request.query_params
 
 
 def parsed(kind: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
     """Return the validated body. Raises Invalid or DRF's ValidationError."""
     if not isinstance(request.data, dict):
         raise Invalid(f"A JSON object is needed, not {type(request.data).__name__}.")
+    for name, value in request.data.items():
+        if not _is_shallow(value):
+            raise Invalid(f"More than {MAX_DEPTH} levels deep.", field=str(name))
     serializer = kind(data=request.data)
     serializer.is_valid(raise_exception=True)
     values: dict[str, Any] = serializer.validated_data
     return values
+
+
+def _is_shallow(value: Any) -> bool:
+    """Tell whether JSON can be written and read again wherever the stack may stand by then."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [one for one in level if isinstance(one, dict | list)]
+        if not level:
+            return True
+        level = [one for outer in level for one in _within(outer)]
+    return False
+
+
+def _within(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def number(request: Request, name: str, default: int, low: int, high: int) -> int:

@@ -11,6 +11,7 @@ from rest_framework import exceptions as drf
 from rest_framework import status
 from rest_framework.response import Response
 
+from chathistory import text
 from chathistory.exceptions import (
     ChatHistoryError,
     Conflict,
@@ -57,7 +58,16 @@ def problem(code: int, name: str, detail: str, **more: Any) -> Response:
     title = name.replace("_", " ").capitalize()
     body = {"type": "about:blank", "title": title, "status": code, "code": name, "detail": detail}
     given = {key: value for key, value in more.items() if value not in ("", None)}
-    return Response(body | given, status=code, content_type=CONTENT_TYPE)
+    return Response(_mended(body | given), status=code, content_type=CONTENT_TYPE)
+
+
+def _mended(value: Any) -> Any:
+    """Return what may repeat the client's own words fit to be sent back."""
+    if isinstance(value, dict):
+        return {text.mend(str(k)): _mended(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mended(v) for v in value]
+    return text.mend(value) if isinstance(value, str) else value
 
 
 def _ours(error: ChatHistoryError) -> Response:

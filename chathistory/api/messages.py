@@ -23,7 +23,7 @@ from chathistory.models import Message, Session
 from chathistory.represent import message_json, messages_json, parent_ids
 
 from . import serializers
-from .base import View, expected, message_etag, number, parsed, session_of
+from .base import View, as_html, expected, message_etag, number, parsed, session_of
 
 _PAGE = 50
 _MOST = 500
@@ -33,6 +33,7 @@ _streams = BoundedSemaphore(settings.MAX_STREAMS)
 class MessagesView(View):
     """What was said in a session."""
 
+    parameters = frozenset({"offset", "limit", "cursor", "render"})
     forms = {"POST": serializers.MessageCreate}
 
     @extend_schema(
@@ -52,7 +53,7 @@ class MessagesView(View):
         offset = number(request, "offset", 0, 0, 2**31)
         cursor = request.query_params.get("cursor")
         rows, following = _page(session, cursor, offset, limit)
-        html = request.query_params.get("render") == "html"
+        html = as_html(request)
         return Response(
             {
                 "messages": messages_json(session, rows, html=html),
@@ -90,12 +91,18 @@ class MessagesView(View):
 class MessageView(View):
     """One message."""
 
+    parameters = frozenset({"render"})
     forms = {"PATCH": serializers.MessageChange, "PUT": serializers.MessageChange}
 
-    @extend_schema(operation_id="messages_read", responses=serializers.MessageOut)
+    @extend_schema(
+        operation_id="messages_read",
+        parameters=[OpenApiParameter("render", str, enum=["html"])],
+        responses=serializers.MessageOut,
+    )
     def get(self, request: Request, message_id: UUID) -> Response:
         """Answer the message."""
-        return _answer(Message.objects.reach(request.user, message_id))
+        message = Message.objects.reach(request.user, message_id)
+        return _answer(message, html=as_html(request))
 
     @extend_schema(
         operation_id="messages_change",
@@ -114,7 +121,9 @@ class MessageView(View):
     @extend_schema(operation_id="messages_delete", responses={204: None})
     def delete(self, request: Request, message_id: UUID) -> Response:
         """Leave a tombstone in the tree."""
-        messages.delete(Message.objects.reach(request.user, message_id), request.user)
+        message = Message.objects.reach(request.user, message_id)
+        seen = expected(request, message.session.account.epoch, "m")
+        messages.delete(message, request.user, changed=seen)
         return Response(status=204)
 
 
@@ -210,8 +219,8 @@ def _shown(message: Message) -> dict[str, Any]:
     return message_json(message, message.session, parents, html=True)
 
 
-def _answer(message: Message, status: int = 200) -> Response:
-    (body,) = messages_json(message.session, [message])
+def _answer(message: Message, status: int = 200, *, html: bool = False) -> Response:
+    (body,) = messages_json(message.session, [message], html=html)
     return Response(body, status=status, headers={"ETag": message_etag(message)})
 
 

@@ -22,11 +22,12 @@ from .base import View, number, owned, parsed
 from .sessions import FILTERS
 
 _ENVELOPE = 65_536  # bytes of a multipart request beside the file
-_SEARCH = frozenset({"q", "sort", "limit", "cursor", "format"})
 
 
 class SearchView(View):
     """Words, "phrases" and -not, over everything you may read."""
+
+    parameters = filters.NAMES | {"q", "sort", "limit", "cursor"}
 
     @extend_schema(
         operation_id="search",
@@ -48,7 +49,7 @@ class SearchView(View):
             sort=request.query_params.get("sort", "newest"),
             limit=number(request, "limit", 20, 1, find.MAX_LIMIT),
             cursor=request.query_params.get("cursor") or None,
-            narrow=filters.narrow(request, _SEARCH),
+            narrow=filters.narrow(request),
         )
         return Response(
             {
@@ -81,7 +82,12 @@ def _hit(hit: find.Hit) -> dict[str, Any]:
 class ImportView(View):
     """Bring chats in from ChatGPT or from our own export."""
 
+    largest = "file"
     forms = {"POST": serializers.Import}
+
+    def most_bytes(self) -> int:
+        """Refuse more before it is read: what is read past memory lands on disk."""
+        return settings.MAX_IMPORT_BYTES + _ENVELOPE
 
     @extend_schema(
         operation_id="import",
@@ -90,7 +96,6 @@ class ImportView(View):
     )
     def post(self, request: Request) -> Response:
         """Import a file within the request; its report is the job's result."""
-        _check_size(request)
         values = parsed(serializers.Import, request)
         file = values["file"]
         if file.size > settings.MAX_IMPORT_BYTES:
@@ -106,13 +111,6 @@ class ImportView(View):
         return Response(_job(job), status=201)
 
 
-def _check_size(request: Request) -> None:
-    """Refuse a larger request before it is read: what is read past memory lands on disk."""
-    given, limit = int(request.META.get("CONTENT_LENGTH") or 0), settings.MAX_IMPORT_BYTES
-    if given > limit + _ENVELOPE:
-        raise LimitExceeded("Bytes of a file", limit, given, field="file")
-
-
 class JobView(View):
     """Long work."""
 
@@ -125,7 +123,7 @@ class JobView(View):
 class JobsView(View):
     """Your jobs, newest first."""
 
-    @extend_schema(operation_id="jobs_list", responses=serializers.JobOut(many=True))
+    @extend_schema(operation_id="jobs_list", responses=serializers.JobList)
     def get(self, request: Request) -> Response:
         """Answer the newest hundred."""
         rows = Job.objects.filter(account=accounts.of(request.user)).select_related("account")
@@ -150,7 +148,7 @@ def _job(job: Job) -> dict[str, Any]:
 class WorkflowsView(View):
     """The kinds of conversation this site offers."""
 
-    @extend_schema(operation_id="workflows", responses=serializers.WorkflowOut(many=True))
+    @extend_schema(operation_id="workflows", responses=serializers.WorkflowList)
     def get(self, request: Request) -> Response:
         """Answer them in the site's order."""
         names = ("name", "label", "icon", "description")
@@ -161,7 +159,7 @@ class WorkflowsView(View):
 class TagsView(View):
     """Your tags."""
 
-    @extend_schema(operation_id="tags", responses=serializers.TagOut(many=True))
+    @extend_schema(operation_id="tags", responses=serializers.TagList)
     def get(self, request: Request) -> Response:
         """Answer each with how many sessions bear it."""
         account = accounts.of(request.user)

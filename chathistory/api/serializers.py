@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chathistory.text import ROLES
@@ -20,33 +21,47 @@ class Strict(serializers.Serializer):  # type: ignore[type-arg]
         return values
 
 
+@extend_schema_field(str)
+class Text(serializers.Field):  # type: ignore[type-arg]
+    """Text as it was said, neither trimmed nor converted; the verb says what is wrong with it."""
+
+    default_error_messages = {"invalid": "Text is needed, not {kind}."}
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the text."""
+        if not isinstance(data, str):
+            self.fail("invalid", kind=type(data).__name__)
+        return data
+
+    def to_representation(self, value: str) -> str:
+        """Return the text."""
+        return value
+
+
 class SessionCreate(Strict):
     """A new session."""
 
     session_id = serializers.UUIDField(required=False)
-    workflow_type = serializers.CharField(max_length=64)
-    title = serializers.CharField(required=False, allow_null=True, trim_whitespace=False)
+    workflow_type = Text()
+    title = Text(required=False, allow_null=True)
     metadata = serializers.DictField(required=False)
 
 
 class SessionChange(Strict):
     """What of a session can be changed."""
 
-    title = serializers.CharField(required=False, trim_whitespace=False)
+    title = Text(required=False)
     pinned = serializers.BooleanField(required=False)
-    tags = serializers.ListField(child=serializers.CharField(), required=False)
+    tags = serializers.ListField(child=Text(), required=False)
     metadata = serializers.DictField(required=False)
 
 
 class MessageCreate(Strict):
-    """A new message; without ``parent_id`` it continues the branch shown, with null it is a root.
-
-    ``content`` is not trimmed: text is stored as it was said.
-    """
+    """A new message; without ``parent_id`` it continues the branch shown, null starts a root."""
 
     id = serializers.UUIDField(required=False)
     role = serializers.ChoiceField(choices=ROLES)
-    content = serializers.JSONField()
+    content = Text(style={"base_template": "textarea.html"})
     parent_id = serializers.UUIDField(required=False, allow_null=True)
     metadata = serializers.DictField(required=False)
     blocks = serializers.ListField(child=serializers.DictField(), required=False)
@@ -56,14 +71,14 @@ class MessageCreate(Strict):
 class MessageChange(Strict):
     """Another text; ``sibling`` keeps this one and says it beside."""
 
-    content = serializers.JSONField()
+    content = Text(style={"base_template": "textarea.html"})
     sibling = serializers.BooleanField(default=False)
 
 
 class Reply(Strict):
     """A question; without one the last question is asked again."""
 
-    content = serializers.JSONField(required=False)
+    content = Text(required=False, style={"base_template": "textarea.html"})
 
 
 class Fork(Strict):
@@ -83,7 +98,7 @@ class Bulk(Strict):
 
     action = serializers.ChoiceField(choices=("tag", "untag", "delete", "restore"))
     session_ids = serializers.ListField(child=serializers.UUIDField(), allow_empty=False)
-    tags = serializers.ListField(child=serializers.CharField(), required=False)
+    tags = serializers.ListField(child=Text(), required=False)
 
 
 class Import(serializers.Serializer):  # type: ignore[type-arg]
@@ -143,6 +158,7 @@ class SessionDetail(SessionOut):
     head_id = serializers.UUIDField(allow_null=True)
     messages = MessageOut(many=True)
     has_more = serializers.BooleanField()
+    earlier_cursor = serializers.CharField(allow_null=True)
 
 
 class SessionList(serializers.Serializer):  # type: ignore[type-arg]
@@ -204,6 +220,12 @@ class JobOut(serializers.Serializer):  # type: ignore[type-arg]
     error = serializers.JSONField(allow_null=True)
 
 
+class JobList(serializers.Serializer):  # type: ignore[type-arg]
+    """Jobs, newest first."""
+
+    jobs = JobOut(many=True)
+
+
 class WorkflowOut(serializers.Serializer):  # type: ignore[type-arg]
     """One kind of conversation."""
 
@@ -213,12 +235,24 @@ class WorkflowOut(serializers.Serializer):  # type: ignore[type-arg]
     description = serializers.CharField()
 
 
+class WorkflowList(serializers.Serializer):  # type: ignore[type-arg]
+    """What a site offers."""
+
+    workflows = WorkflowOut(many=True)
+
+
 class TagOut(serializers.Serializer):  # type: ignore[type-arg]
     """A tag and how many sessions bear it."""
 
     id = serializers.UUIDField()
     name = serializers.CharField(allow_null=True)
     sessions = serializers.IntegerField()
+
+
+class TagList(serializers.Serializer):  # type: ignore[type-arg]
+    """Your tags, by name."""
+
+    tags = TagOut(many=True)
 
 
 class BulkOut(serializers.Serializer):  # type: ignore[type-arg]

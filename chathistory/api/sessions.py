@@ -18,10 +18,9 @@ from chathistory.models import Session
 from chathistory.represent import messages_json, parent_ids, session_json
 
 from . import filters, serializers
-from .base import View, expected, number, owned, parsed, session_etag, session_of
+from .base import View, as_html, expected, number, owned, parsed, session_etag, session_of
 
 SHOWN = 50
-_LIST = frozenset({"page", "page_size", "cursor", "sort", "format"})
 _SORTS = {"-updated_at": "updated", "shown": "shown"}
 FILTERS = [
     OpenApiParameter("workflow", str),
@@ -39,6 +38,7 @@ FILTERS = [
 class SessionsView(View):
     """Chats that you may read, newest first."""
 
+    parameters = filters.NAMES | {"page", "page_size", "cursor", "sort"}
     forms = {"POST": serializers.SessionCreate}
 
     @extend_schema(
@@ -58,7 +58,7 @@ class SessionsView(View):
         if order is None:
             raise Invalid(f"Unknown sort; one of: {', '.join(_SORTS)}.", field="sort")
         size = number(request, "page_size", 20, 1, listing.MAX_LIMIT)
-        narrow = filters.narrow(request, _LIST)
+        narrow = filters.narrow(request)
         if "cursor" in request.query_params:
             return self._after(request, size, narrow, order)
         page = number(request, "page", 1, 1, listing.COUNTED)
@@ -96,20 +96,25 @@ class SessionsView(View):
             title=values.get("title"),
             metadata=values.get("metadata"),
         )
-        return _answer(session, status=201)
+        return _answer(request, session, status=201)
 
 
 class SessionView(View):
     """One chat."""
 
+    parameters = frozenset({"render"})
     forms = {"PATCH": serializers.SessionChange, "PUT": serializers.SessionChange}
 
-    @extend_schema(operation_id="sessions_read", responses=serializers.SessionDetail)
+    @extend_schema(
+        operation_id="sessions_read",
+        parameters=[OpenApiParameter("render", str, enum=["html"])],
+        responses=serializers.SessionDetail,
+    )
     def get(self, request: Request, session_id: UUID) -> Response:
         """Answer the session with its newest 50 messages, oldest first."""
         session = session_of(request, session_id)
         rows = list(session.messages.order_by("-seq")[: SHOWN + 1])
-        html = request.query_params.get("render") == "html"
+        html = as_html(request)
         shown = list(reversed(rows[:SHOWN]))
         more = len(rows) > SHOWN
         body = session_json(session, owned=owned(request, session)) | {
@@ -130,7 +135,8 @@ class SessionView(View):
         session = session_of(request, session_id)
         version = expected(request, session.account.epoch)
         values = parsed(serializers.SessionChange, request)
-        return _answer(sessions.change(session, request.user, version=version, **values))
+        changed = sessions.change(session, request.user, version=version, **values)
+        return _answer(request, changed)
 
     @extend_schema(operation_id="sessions_delete", responses={204: None})
     def delete(self, request: Request, session_id: UUID) -> Response:
@@ -155,7 +161,7 @@ class ForkView(View):
         """Fork at ``message_id``, by default at the message shown last."""
         session = session_of(request, session_id)
         at = parsed(serializers.Fork, request).get("message_id")
-        return _answer(sessions.fork(session, request.user, at=at), status=201)
+        return _answer(request, sessions.fork(session, request.user, at=at), status=201)
 
 
 class PinView(View):
@@ -169,8 +175,9 @@ class PinView(View):
     def post(self, request: Request, session_id: UUID) -> Response:
         """Pin the session; ``{"pinned": false}`` lets it go."""
         session = session_of(request, session_id)
+        version = expected(request, session.account.epoch)
         pinned = parsed(serializers.Pin, request)["pinned"]
-        return _answer(sessions.pin(session, request.user, pinned))
+        return _answer(request, sessions.pin(session, request.user, pinned, version=version))
 
 
 class RestoreView(View):
@@ -179,7 +186,9 @@ class RestoreView(View):
     @extend_schema(operation_id="sessions_restore", request=None, responses=serializers.SessionOut)
     def post(self, request: Request, session_id: UUID) -> Response:
         """Restore the session as it was."""
-        return _answer(sessions.restore(session_of(request, session_id), request.user))
+        session = session_of(request, session_id)
+        version = expected(request, session.account.epoch)
+        return _answer(request, sessions.restore(session, request.user, version=version))
 
 
 class BulkView(View):
@@ -221,8 +230,9 @@ def _bulk_one(request: Request, session_id: UUID, action: str, tags: list[str]) 
         sessions.retag(session, request.user, tags, add=action == "tag")
 
 
-def _answer(session: Session, status: int = 200) -> Response:
-    return Response(session_json(session), status=status, headers={"ETag": session_etag(session)})
+def _answer(request: Request, session: Session, status: int = 200) -> Response:
+    body = session_json(session, owned=owned(request, session))
+    return Response(body, status=status, headers={"ETag": session_etag(session)})
 
 
 def _head_id(session: Session, shown: list[Any]) -> str | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import URLPattern, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from . import messages, others, sessions
+from . import messages, others, schema, sessions
 
 app_name = "chathistory-api"
 
@@ -37,11 +36,7 @@ urlpatterns = [
     _at("workflows", others.WorkflowsView, "workflows"),
     _at("tags", others.TagsView, "tags"),
     _at("healthz", others.HealthzView, "healthz"),
-    re_path("^schema/?$", SpectacularAPIView.as_view(), name="schema"),
-    re_path(
-        "^docs/?$",
-        SpectacularSwaggerSplitView.as_view(url_name="chathistory-api:schema"),
-        name="docs",
-    ),
+    _at("schema", schema.SchemaView, "schema"),
+    _at("docs", schema.DocsView, "docs"),
     re_path("", others.NothingView.as_view()),
 ]

@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db.models import Q
 
-from chathistory import bulk, keyring, records
+from chathistory import bulk, crypto, keyring, records
 from chathistory.conf import settings
 from chathistory.exceptions import Damaged, Invalid
 from chathistory.models import Account, Message, Session
@@ -29,6 +30,7 @@ Narrow = Callable[[SessionQuerySet], SessionQuerySet]
 SORTS = ("newest", "relevance")
 MAX_LIMIT = 100
 _BLOCK = 200
+_FIRST, _MOST = 100, 1_600  # candidates of the first and of the largest block
 _ADJACENT, _K1, _B, _TYPICAL = 2.0, 1.2, 0.75, 800.0
 
 
@@ -53,8 +55,29 @@ class Answer:
     complete: bool
 
 
+class _Candidate(NamedTuple):
+    """As much of a message as opening it needs: a queryset would cost five times the opening."""
+
+    pk: int
+    place: int
+    uuid: Any
+    role: str
+    revision: int
+    body: Any
+    account: int
+    session: int
+    session_uuid: Any
+
+    def open(self, account: Account) -> str:
+        """Return the text. Raises Damaged."""
+        body, session = bytes(self.body), _uuid(self.session_uuid)
+        key = keyring.key_of(account, self.session, session, crypto.key_version(body))
+        context = records.body_context(_uuid(self.uuid), session, self.role, self.revision)
+        return records.content_of(crypto.unseal(key, body, context))
+
+
 class _Found(NamedTuple):
-    message: Message
+    candidate: _Candidate
     text: str
 
 
@@ -95,19 +118,22 @@ class _Asked:
         keyed = [keyring.account_keys(row).search for row in self.owners.values()]
         self.match = Match([_wanted(k, terms) for k in keyed], _unwanted(keyed, terms))
 
-    def candidates(self, before: int | None, limit: int) -> list[Message]:
+    def candidates(self, before: int | None, limit: int) -> list[_Candidate]:
         """Return the newest messages before a place that the index and the gate let through."""
+        if not self.match.wanted:
+            return []
         source, where, parameters = index().join(self.match)
         gate, more = self._correlated("m.session_id")
         sql = (
-            f"SELECT m.id FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"  # noqa: S608
+            "SELECT m.id, m.place, m.uuid, m.role, m.revision, m.body, m.account_id, m.session_id,"  # noqa: S608
+            f" s.uuid FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"
+            f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
             f" WHERE {where} AND m.deleted_at IS NULL AND hit.place < %s AND EXISTS ({gate})"
-            " ORDER BY hit.place DESC, m.id DESC LIMIT %s"
+            # By place alone: FTS5 walks in that order; any second column would sort every posting.
+            " ORDER BY hit.place DESC LIMIT %s"
         )
-        if not self.match.wanted:
-            return []
         limits = [*parameters, 2**63 - 1 if before is None else before, *more, limit]
-        return self._load(_column(sql, limits))
+        return [_Candidate(*row) for row in _rows(sql, limits)]
 
     def titles(self) -> list[Session]:
         """Return the newest twenty sessions whose title holds every term."""
@@ -119,23 +145,30 @@ class _Asked:
             f"SELECT hit.place FROM {source} WHERE {where} AND EXISTS ({gate})"  # noqa: S608
             " ORDER BY hit.place DESC LIMIT 20"
         )
-        found = Session.objects.filter(pk__in=_column(sql, [*parameters, *more]))
+        found = Session.objects.filter(pk__in=[row[0] for row in _rows(sql, [*parameters, *more])])
         rows = sorted(found.select_related("account__user"), key=lambda row: -row.pk)
         return [row for row in rows if self._title_holds(row)]
 
-    def opened(self, messages: Sequence[Message]) -> Iterator[_Found]:
+    def opened(self, candidates: Sequence[_Candidate]) -> Iterator[_Found]:
         """Yield the candidates that hold what the query asks; what does not open is left out."""
-        for account in self.owners.values():
-            own = [m for m in messages if m.account_id == account.pk]
-            keyring.load_sessions(account, {(m.session_id, m.session.uuid) for m in own})
-        for message in messages:
-            message.session.account = self.owners[message.account_id]
+        for pk, account in self.owners.items():
+            own = {(c.session, _uuid(c.session_uuid)) for c in candidates if c.account == pk}
+            keyring.load_sessions(account, own)
+        for candidate in candidates:
             try:
-                text = records.content_of(records.open_packed(message, message.session))
+                text = candidate.open(self.owners[candidate.account])
             except Damaged:
                 continue
             if self.matcher.holds(text):
-                yield _Found(message, text)
+                yield _Found(candidate, text)
+
+    def hits(self, found: Sequence[_Found]) -> list[Hit]:
+        """Return what was found as hits, with the messages' and sessions' rows."""
+        keys = [candidate.pk for candidate, _ in found]
+        rows = Message.objects.select_related("session").in_bulk(keys)
+        for row in rows.values():
+            row.session.account = self.owners[row.account_id]
+        return [_hit(self, rows[c.pk], text) for c, text in found if c.pk in rows]
 
     def _title_holds(self, session: Session) -> bool:
         title = records.or_damaged(records.title_of, session)
@@ -148,38 +181,35 @@ class _Asked:
         sql, parameters = gate.query.sql_with_params()
         return sql, list(parameters)
 
-    def _load(self, keys: list[int]) -> list[Message]:
-        rows = Message.objects.select_related("session").in_bulk(keys)
-        return [rows[key] for key in keys if key in rows]
-
 
 def _newest(asked: _Asked, limit: int, before: int | None) -> Answer:
-    hits: list[Hit] = []
-    size = _BLOCK if asked.matcher.must_open else limit + 1
+    found: list[_Found] = []
+    size = _FIRST if asked.matcher.must_open else limit + 1
     opened = 0
     while opened < settings.SEARCH_BUDGET:
         block = asked.candidates(before, size)
         opened += len(block)
-        for message, text in asked.opened(block):
-            if len(hits) == limit:
-                return Answer(hits, [], _cursor(hits[-1].message.place), True)
-            hits.append(_hit(asked, message, text))
+        for one in asked.opened(block):
+            if len(found) == limit:
+                return Answer(asked.hits(found), [], _cursor(found[-1].candidate.place), True)
+            found.append(one)
         if len(block) < size:
-            return Answer(hits, [], None, True)
-        before = block[-1].place
-    return Answer(hits, [], _cursor(before), False)
+            return Answer(asked.hits(found), [], None, True)
+        before, size = block[-1].place, min(4 * size, _MOST)
+    return Answer(asked.hits(found), [], _cursor(before), False)
 
 
 def _ranked(asked: _Asked, limit: int) -> Answer:
     block = asked.candidates(None, _BLOCK)
     weights = _weights(asked)
-    hits = []
-    for age, (message, text) in enumerate(asked.opened(block)):
-        hit = _hit(asked, message, text)
-        hit.score = _score(asked, text, weights) - age / (10 * _BLOCK)
-        hits.append(hit)
-    hits.sort(key=lambda hit: -hit.score)
-    return Answer(hits[:limit], [], None, len(block) < _BLOCK)
+    scores = {
+        one: _score(asked, one.text, weights) - age / (10 * _BLOCK)
+        for age, one in enumerate(asked.opened(block))
+    }
+    hits = asked.hits(best := sorted(scores, key=lambda one: -scores[one])[:limit])
+    for hit, one in zip(hits, best, strict=True):
+        hit.score = scores[one]
+    return Answer(hits, [], None, len(block) < _BLOCK)
 
 
 def _score(asked: _Asked, text: str, weights: dict[str, float]) -> float:
@@ -228,10 +258,16 @@ def _unwanted(keyed: Sequence[Keyed], terms: Sequence[Term]) -> list[str]:
     return sorted({token for one in keyed for token in one.tokens(forms)})
 
 
-def _column(sql: str, parameters: Sequence[Any]) -> list[int]:
+def _rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     with bulk.connection(Message).cursor() as cursor:
         cursor.execute(sql, parameters)
-        return [row[0] for row in cursor.fetchall()]
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+def _uuid(value: UUID | str) -> UUID:
+    """Return a uuid as the database's driver gives it: SQLite has no such type."""
+    return value if isinstance(value, UUID) else UUID(value)
 
 
 def _cursor(place: int | None) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain, takewhile
 
 from .query import Term
 from .tokens import IS_CJK, WORD, WORD_CLASS, fold, forms, query_forms
@@ -25,6 +26,7 @@ class Matcher:
         self._words = {
             form for t in terms if not t.negated for word in t.words for form in query_forms(word)
         }
+        self._likely = re.compile("|".join(map(re.escape, sorted(self._words))))
         self._phrases = [_pattern(t.words) for t in terms if not t.negated and len(t.words) > 1]
 
     @property
@@ -46,9 +48,22 @@ class Matcher:
             p.search(folded) for p in self._unwanted
         )
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return where the words looked for stand in ``text``."""
-        return [m.span() for m in WORD.finditer(text) if _forms(m[0]) & self._words]
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where the words looked for stand in ``text``."""
+        words = self._near(text) if text.isascii() and self._words else WORD.finditer(text)
+        return (word.span() for word in words if _forms(word[0]) & self._words)
+
+    def _near(self, text: str) -> Iterator[re.Match[str]]:
+        """Yield the words of an ASCII text around each place that reads like one looked for."""
+        lowered, end = text.lower(), 0
+        while found := self._likely.search(lowered, end):
+            start = found.start()
+            while start > end and WORD.match(text[start - 1]):
+                start -= 1
+            word = WORD.match(text, start)
+            assert word is not None  # noqa: S101  (forms are made of word characters)
+            yield word
+            end = word.end()
 
     def bonus(self, text: str) -> int:
         """Return how many of the query's phrases ``text`` has."""
@@ -56,17 +71,19 @@ class Matcher:
         return sum(1 for pattern in self._phrases if pattern.search(folded))
 
 
-def snippet(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
+def snippet(text: str, spans: Iterable[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
     """Return about 160 characters around the first hit, and where the hits stand in them."""
-    first = spans[0][0] if spans else 0
-    start = max(0, first - SNIPPET // 3)
+    rest = iter(spans)
+    first = next(rest, (0, 0))
+    start = max(0, first[0] - SNIPPET // 3)
     if start:
-        space = text.find(" ", start, first)
+        space = text.find(" ", start, first[0])
         start = space + 1 if space >= 0 else start
     end = min(len(text), start + SNIPPET)
     lead = "…" if start else ""
     shift = len(lead) - start
-    inside = [(a + shift, b + shift) for a, b in spans if a >= start and b <= end]
+    near = takewhile(lambda span: span[1] <= end, chain([first] if first[1] else [], rest))
+    inside = [(a + shift, b + shift) for a, b in near]
     return lead + text[start:end] + ("…" if end < len(text) else ""), inside
 
 

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from threading import Lock
+from typing import cast
 from weakref import WeakSet
 
 _MARKS = "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
@@ -139,9 +140,8 @@ class Keyed:
     def of_text(self, text: str) -> str:
         """Return the distinct tokens of a text, sorted, joined by spaces."""
         found = set(words(text))
-        tokens = list(map(self.seen.get, found))
-        if None in tokens:
-            tokens = self._learn(found)
+        known = list(map(self.seen.get, found))
+        tokens = self._learn(found) if None in known else cast("list[str]", known)
         return " ".join(sorted(set(" ".join(tokens).split())))
 
     def _learn(self, found: set[str]) -> list[str]:

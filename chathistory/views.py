@@ -1,0 +1,278 @@
+"""The pages: parse, call one verb or look-up, render."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from . import listing, policy, reading, workflows
+from .actions import sessions as verbs
+from .exceptions import (
+    ChatHistoryError,
+    Conflict,
+    Damaged,
+    Invalid,
+    InvalidQuery,
+    LimitExceeded,
+    NotAllowed,
+    NotFound,
+)
+from .listing import Narrow
+from .models import Session
+from .querysets import SessionQuerySet
+from .search import find
+from .states import State
+from .workflows import Workflow
+
+TALK, READ, LIST, RECENT = 50, 100, 20, 5  # rows of a page
+
+_P = ParamSpec("_P")
+View = Callable[Concatenate[HttpRequest, _P], HttpResponse]
+
+#: What a person is told, and the status; the first class that fits decides.
+_ERRORS: list[tuple[type[ChatHistoryError], int]] = [
+    (NotFound, 404),
+    (NotAllowed, 403),
+    (Conflict, 409),
+    (Damaged, 409),
+    (LimitExceeded, 413),
+    (Invalid, 400),
+    (ChatHistoryError, 503),
+]
+
+
+def page(view: View[_P]) -> View[_P]:
+    """Make a view a private page: signed in, uncached, errors shown as a page."""
+
+    @wraps(view)
+    def shown(request: HttpRequest, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
+        try:
+            response = view(request, *args, **kwargs)
+        except ChatHistoryError as error:
+            response = _error(request, error)
+        response["Cache-Control"] = "private, no-store"
+        return response
+
+    guarded: View[_P] = transaction.non_atomic_requests(login_required(shown))
+    return guarded
+
+
+def _error(request: HttpRequest, error: ChatHistoryError) -> HttpResponse:
+    status = next(status for kind, status in _ERRORS if isinstance(error, kind))
+    context = {"status": status, "message": None if status in (404, 503) else str(error)}
+    return render(request, "chathistory/error.html", context, status=status)
+
+
+@page
+@require_safe
+def start(request: HttpRequest) -> HttpResponse:
+    """Pick a workflow, or go on with a recent chat."""
+    recent = listing.page(request.user, limit=RECENT, narrow=_resumable, order="shown")
+    context = {"workflows": _answering(), "recent": reading.cards(recent.sessions, request.user)}
+    return render(request, "chathistory/start.html", context)
+
+
+@page
+@require_safe
+def chat(request: HttpRequest, workflow: str) -> HttpResponse:
+    """Talk: a new chat, or the one that ``session`` names."""
+    kind = _workflow(workflow)
+    asked = request.GET.get("session")
+    if not asked:
+        return _talk(request, kind, None, reading.Window())
+    found = verbs.open(request.user, workflow, _uuid(asked))
+    if not kind.responder or found.state != State.ACTIVE:
+        return redirect("chathistory:session", found.uuid)
+    window = reading.window(found, TALK, before=_number(request, "before"))
+    return _talk(request, kind, found, window)
+
+
+def _talk(
+    request: HttpRequest, kind: Workflow, found: Session | None, window: reading.Window
+) -> HttpResponse:
+    if not kind.responder:
+        raise NotFound
+    context = {
+        "workflow": kind,
+        "card": found and reading.card(found, request.user),
+        "window": window,
+        "may_write": found is None or _may(request.user, found, "write"),
+        "api": reverse("chathistory-api:sessions"),
+    }
+    return render(request, "chathistory/chat.html", context)
+
+
+@page
+@require_safe
+def history(request: HttpRequest) -> HttpResponse:
+    """List or search the chats that the person may read."""
+    asked = {name: request.GET.get(name, "").strip() for name in ("q", "workflow", "sort")}
+    trash = "trash" in request.GET
+    context: dict[str, Any] = asked | {
+        "trash": trash,
+        "workflows": workflows.known().values(),
+        "undo": _just_deleted(request),
+        "query": _query_without(request, "cursor", "deleted"),
+    }
+    narrow = _narrow(asked["workflow"], trash=trash)
+    cursor = request.GET.get("cursor") or None
+    if not asked["q"] or trash:
+        found = listing.page(request.user, limit=LIST, cursor=cursor, narrow=narrow, order="shown")
+        context["page"] = found
+        context["cards"] = reading.cards(found.sessions, request.user)
+        return render(request, "chathistory/history.html", context)
+    try:
+        context |= _search(request.user, asked, narrow, cursor)
+    except InvalidQuery as error:
+        context |= {"error": error, "position": error.position + 1}
+    status = 400 if "error" in context else 200
+    return render(request, "chathistory/history.html", context, status=status)
+
+
+def _search(
+    user: Any, asked: dict[str, str], narrow: Narrow | None, cursor: str | None
+) -> dict[str, Any]:
+    sort = "relevance" if asked["sort"] == "relevance" else "newest"
+    answer = find.search(user, asked["q"], sort=sort, limit=LIST, cursor=cursor, narrow=narrow)
+    found = reading.cards([hit.session for hit in answer.hits], user)
+    return {
+        "answer": answer,
+        "hits": list(zip(found, answer.hits, strict=True)),
+        "titles": reading.cards(answer.titles, user),
+    }
+
+
+@page
+@require_safe
+def session(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Read one chat; ``message`` opens it at that message, on its branch."""
+    return _read(request, Session.objects.reach(request.user, session_id))
+
+
+def _read(request: HttpRequest, found: Session, error: str = "") -> HttpResponse:
+    asked = request.GET.get("message")
+    target = _uuid(asked) if asked else None
+    before, after = _number(request, "before"), _number(request, "after")
+    context = {
+        "card": reading.card(found, request.user),
+        "window": reading.window(found, READ, message=target, before=before, after=after),
+        "target": str(target or ""),
+        "may": {verb: _may(request.user, found, verb) for verb in [*policy.VERBS, "own"]},
+        "error": error,
+    }
+    return render(request, "chathistory/session.html", context, status=400 if error else 200)
+
+
+@page
+@require_POST
+def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Give a chat another title."""
+    found = Session.objects.reach(request.user, session_id)
+    try:
+        verbs.rename(found, request.user, request.POST.get("title", ""))
+    except Invalid as error:
+        return _read(request, found, str(error))
+    except LimitExceeded as error:
+        return _read(request, found, str(error))
+    return redirect("chathistory:session", session_id)
+
+
+@page
+@require_POST
+def pin(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Pin a chat to the top of the list, or let it go."""
+    found = Session.objects.reach(request.user, session_id)
+    verbs.pin(found, request.user, request.POST.get("pinned") == "1")
+    return redirect("chathistory:session", session_id)
+
+
+@page
+def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Ask whether to move a chat to the trash, and do it."""
+    found = Session.objects.reach(request.user, session_id)
+    if request.method != "POST":
+        context = {"card": reading.card(found, request.user)}
+        return render(request, "chathistory/delete.html", context)
+    verbs.delete(found, request.user)
+    return HttpResponseRedirect(f"{reverse('chathistory:history')}?deleted={session_id}")
+
+
+@page
+@require_POST
+def restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Take a chat out of the trash."""
+    found = Session.objects.reach(request.user, session_id)
+    verbs.restore(found, request.user)
+    return redirect("chathistory:session", session_id)
+
+
+def _answering() -> list[Workflow]:
+    return [kind for kind in workflows.known().values() if kind.responder]
+
+
+def _resumable(rows: SessionQuerySet) -> SessionQuerySet:
+    return rows.filter(state=State.ACTIVE, workflow__in=[kind.name for kind in _answering()])
+
+
+def _workflow(name: str) -> Workflow:
+    try:
+        return workflows.get(name)
+    except Invalid:
+        raise NotFound from None
+
+
+def _narrow(workflow: str, *, trash: bool) -> Narrow | None:
+    if not workflow and not trash:
+        return None
+    only = {"workflow": workflow} if workflow else {}
+
+    def narrow(rows: SessionQuerySet) -> SessionQuerySet:
+        rows = rows.filter(**only)
+        deleted = {"state": State.DELETED}
+        return rows.filter(**deleted) if trash else rows.exclude(**deleted)
+
+    return narrow
+
+
+def _just_deleted(request: HttpRequest) -> reading.Card | None:
+    try:
+        asked = _uuid(request.GET.get("deleted", ""))
+        found = Session.objects.reach(request.user, asked)
+    except NotFound:
+        return None
+    return reading.card(found, request.user) if found.state == State.DELETED else None
+
+
+def _may(user: Any, found: Session, verb: str) -> bool:
+    if found.account.user_id == user.pk:
+        return True
+    return verb != "own" and Session.objects.visible_to(user, verb).filter(pk=found.pk).exists()
+
+
+def _query_without(request: HttpRequest, *names: str) -> str:
+    query = request.GET.copy()
+    for name in names:
+        query.pop(name, None)
+    return query.urlencode()
+
+
+def _number(request: HttpRequest, name: str) -> int | None:
+    given = request.GET.get(name, "")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else None
+
+
+def _uuid(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise NotFound(_("There is nothing here.")) from None

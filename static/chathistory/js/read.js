@@ -1,0 +1,5 @@
+/* Reading a chat. */
+
+import { begin } from "./messages.js";
+
+begin();
