@@ -1,0 +1,69 @@
+"""sessions.restore: out of the trash."""
+
+from __future__ import annotations
+
+import pytest
+
+from chathistory import listing
+from chathistory.actions import messages, sessions
+from chathistory.exceptions import NotAllowed, NotFound, Stale
+from chathistory.models import Change, Session
+from chathistory.search.find import search
+
+
+@pytest.fixture
+def thrown(alice, talk) -> Session:
+    return sessions.delete(talk("zebra", "a striped horse"), alice)
+
+
+def test_happy_it_is_listed_found_and_goes_on(alice, thrown):
+    back = sessions.restore(thrown, alice)
+    assert (back.state, back.deleted_at) == ("active", None)
+    assert listing.page(alice).sessions == [back]
+    assert [hit.session for hit in search(alice, "horse").hits] == [back]
+    assert search(alice, "zebra").titles == [back]
+    assert messages.append(back, alice, "user", "And a mule?").seq == 3
+
+
+def test_stranger_gets_not_found_and_so_do_the_invited(bob, charlie, nobody, thrown, invite):
+    invite(thrown, bob, "read", "edit", "delete", "share")
+    for user in (bob, charlie, nobody):
+        with pytest.raises(NotFound):
+            sessions.restore(thrown, user)
+    assert Session.objects.get().state == "deleted"
+
+
+def test_no_grant_restores_what_is_not_in_the_trash(bob, talk, invite):
+    session = talk("mine")
+    invite(session, bob, "read", "delete")
+    with pytest.raises(NotAllowed):
+        sessions.restore(session, bob)
+
+
+@pytest.mark.parametrize("version", [0, -1, 10**30, "4", 2.5])
+def test_malformed_versions_are_stale(alice, thrown, version):
+    with pytest.raises(Stale):
+        sessions.restore(thrown, alice, version=version)
+    assert Session.objects.get().state == "deleted"
+
+
+def test_repeated_does_nothing(alice, thrown):
+    back = sessions.restore(thrown, alice)
+    before = Change.objects.count()
+    assert sessions.restore(thrown, alice).version == back.version
+    assert Change.objects.count() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_concurrent_deletes_and_restores_leave_a_whole_session(alice, thrown, together):
+    verbs = [sessions.restore, sessions.delete] * 3
+    assert all(
+        isinstance(one, Session)
+        for one in together(*[lambda verb=verb: verb(thrown, alice) for verb in verbs])
+    )
+    row = Session.objects.get()
+    assert (row.state == "deleted") == (row.deleted_at is not None)
+    moves = Change.objects.filter(op__in=["session.delete", "session.restore"]).order_by("seq")
+    ops = list(moves.values_list("op", flat=True))
+    assert all(a != b for a, b in zip(ops, ops[1:], strict=False))
+    assert ops[-1] == ("session.delete" if row.state == "deleted" else "session.restore")
