@@ -1,0 +1,1 @@
+"""What `make bench` measures: one file per table, each on data folders of its own."""
