@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, cast
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -63,8 +63,7 @@ def page(view: View[_P]) -> View[_P]:
         response["Cache-Control"] = "private, no-store"
         return response
 
-    guarded: View[_P] = transaction.non_atomic_requests(login_required(shown))
-    return guarded
+    return cast(View[_P], transaction.non_atomic_requests(login_required(shown)))
 
 
 def _error(request: HttpRequest, error: ChatHistoryError) -> HttpResponse:
@@ -180,9 +179,7 @@ def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
     found = Session.objects.reach(request.user, session_id)
     try:
         verbs.rename(found, request.user, request.POST.get("title", ""))
-    except Invalid as error:
-        return _read(request, found, str(error))
-    except LimitExceeded as error:
+    except (Invalid, LimitExceeded) as error:
         return _read(request, found, str(error))
     return redirect("chathistory:session", session_id)
 

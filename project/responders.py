@@ -107,19 +107,24 @@ def _hits(conversation: Conversation, asked: list[str]) -> dict[int, dict[Messag
             conversation.user, f'"{word}"', sort="relevance", limit=_LOOKED_AT, narrow=elsewhere
         )
         for hit in answer.hits:
-            if not _says_nothing(hit.message):
+            if not _says_nothing(hit.message, asked):
                 scores = found.setdefault(hit.session.pk, {})
                 scores[hit.message] = scores.get(hit.message, 0) + 1 + max(hit.score, 0) / 100
     return found
 
 
-def _says_nothing(message: Message) -> bool:
-    """Tell whether a message is a bare question, or itself such an answer: only an echo."""
+def _says_nothing(message: Message, asked: list[str]) -> bool:
+    """Tell whether a message only asks, or is itself such an answer: an echo."""
     body = records.or_damaged(records.open_body, message, message.session)
-    if body is None or f"]({reverse('chathistory:history')}" in body.content:
+    if body is None or message.status == Message.Status.FAILED:
+        return True
+    if f"]({reverse('chathistory:history')}" in body.content:
         return True
     said = body.content.strip()
-    return message.role == "user" and said.endswith(_ASKING) and "\n" not in said
+    if message.role != "user":
+        return False
+    repeats = {fold(word) for word in words(said)} <= _STOP.union(asked)
+    return repeats or (said.endswith(_ASKING) and "\n" not in said)
 
 
 def _fit(scores: dict[Message, float]) -> float:

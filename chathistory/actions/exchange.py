@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from chathistory import bulk, formats, ids, keyring, records, represent, text, workflows
 from chathistory.conf import settings
-from chathistory.exceptions import ChatHistoryError, Invalid, LimitExceeded
+from chathistory.exceptions import ChatHistoryError, Invalid, LimitExceeded, Unavailable
 from chathistory.formats.base import FormatError, Problem, Transcript, Turn
 from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
@@ -25,6 +25,7 @@ from .pipeline import Draft
 from .sessions import clean_metadata, clean_tags, tag_row
 
 _BATCH = 2000  # messages of one transaction
+_TRIES = 10  # of a transaction that others come before
 _STATUSES = frozenset(Message.Status.values)
 _METADATA = 2_000_000  # bytes: what a provider keeps of a chat beside its messages
 _COMPUTED = ("total_tokens", "last_activity")
@@ -116,33 +117,37 @@ def import_transcripts(
     The same chat again adds nothing; a longer one adds what is new; ``copy`` makes new sessions.
     """
     account = accounts.of(user)
-    report, batch, waiting = Report(dry_run), [], 0
+    report, waiting = Report(dry_run), 0
+    batch: dict[tuple[str, str], Transcript] = {}
     for item in items:
         if isinstance(item, Problem):
             report.outcomes.append(
                 Outcome(item.where, item.id, item.title, "failed", reason=item.reason)
             )
             continue
-        batch.append(item)
+        if waiting >= _BATCH or (item.origin, item.id) in batch:
+            _import_batch(account, batch.values(), report, copy)
+            batch, waiting = {}, 0
+        batch[item.origin, item.id] = item
         waiting += len(item.turns) + 1
-        if waiting >= _BATCH:
-            _import_batch(account, batch, report, copy)
-            batch, waiting = [], 0
-    _import_batch(account, batch, report, copy)
+    _import_batch(account, batch.values(), report, copy)
     return report
 
 
-def _import_batch(account: Account, batch: list[Transcript], report: Report, copy: bool) -> None:
-    plans = [_Plan(t, _session_id(account, t, copy)) for t in batch]
-    _find(account, plans)
-    ready: list[tuple[_Plan, Outcome]] = []
-    for plan in plans:
-        outcome = _prepare(account, plan, copy)
-        report.outcomes.append(outcome)
-        if outcome.outcome in ("new", "extended"):
-            ready.append((plan, outcome))
-    if ready and not report.dry_run:
-        _write(account, [plan for plan, _ in ready])
+def _import_batch(
+    account: Account, batch: Collection[Transcript], report: Report, copy: bool
+) -> None:
+    """Import different chats in one transaction; again where another writer was first."""
+    for _ in range(_TRIES):
+        plans = [_Plan(t, _session_id(account, t, copy)) for t in batch]
+        _find(account, plans)
+        outcomes = [_prepare(account, plan, copy) for plan in plans]
+        found = zip(plans, outcomes, strict=True)
+        ready = [plan for plan, one in found if one.outcome in ("new", "extended")]
+        if report.dry_run or not ready or _write(account, ready):
+            report.outcomes += outcomes
+            return
+    raise Unavailable("These chats are being written to; import them again.")
 
 
 def _session_id(account: Account, transcript: Transcript, copy: bool) -> UUID:
@@ -264,8 +269,11 @@ def _mended(value: Any) -> Any:
     return [_mended(v) for v in value] if isinstance(value, list) else value
 
 
-def _write(account: Account, plans: list[_Plan]) -> None:
+def _write(account: Account, plans: list[_Plan]) -> bool:
+    """Write what was prepared, unless a session is no longer what it was then."""
     with Operation(account, account, "session.import") as op:
+        if _have_moved(op, plans):
+            return False
         fresh = [plan for plan in plans if plan.session is None]
         for plan in fresh:
             plan.session = _new_session(op, plan)
@@ -276,6 +284,13 @@ def _write(account: Account, plans: list[_Plan]) -> None:
             _fill(op, plan, titles)
         index().add(titles, titles=True)
         bulk.update_all([p.session for p in plans if p.session], _FILLED)
+    return True
+
+
+def _have_moved(op: Operation, plans: list[_Plan]) -> bool:
+    rows = Session.objects.filter(account=op.account, uuid__in=[plan.uuid for plan in plans])
+    then = {plan.uuid: plan.session.changed for plan in plans if plan.session}
+    return dict(rows.values_list("uuid", "changed")) != then
 
 
 _FILLED = (
@@ -386,9 +401,10 @@ def _exported(row: Message, session: Session, parents: dict[int, str]) -> dict[s
     revisions = [
         {
             "revision": old.revision,
-            "content": records.open_revision(old, session).content,
+            "content": earlier.content,
             "edited_at": represent.moment(old.said_at),
         }
         for old in sorted(row.revisions.all(), key=lambda old: old.revision)
+        if (earlier := records.or_damaged(records.open_revision, old, session)) is not None
     ]
     return shown | {"metadata": body.metadata, "raw": body.raw, "revisions": revisions}

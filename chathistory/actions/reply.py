@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chathistory import records, text, workflows
+from chathistory.conf import settings
 from chathistory.exceptions import Conflict, Invalid, Unavailable
 from chathistory.models import Message, Session
 from chathistory.querysets import require
@@ -68,8 +69,12 @@ def _answer(
 ) -> Iterator[Piece]:
     said: list[str] = []
     failed: BaseException | None = None
+    room = settings.MAX_MESSAGE_LENGTH
     try:
         for piece in respond(_conversation(session, user, question)):
+            room -= _length(piece)
+            if room < 0:
+                raise ValueError("an answer longer than a message may be")
             said.append(piece)
             yield Piece("delta", piece)
         if not "".join(said).strip():
@@ -82,6 +87,12 @@ def _answer(
         failed = error
     message = _store(session, user, question, said, failed)
     yield Piece("error" if failed else "done", message=message)
+
+
+def _length(piece: Any) -> int:
+    if not isinstance(piece, str):
+        raise TypeError("a piece of an answer that is no text")
+    return len(piece)
 
 
 def _store(

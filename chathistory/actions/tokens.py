@@ -27,8 +27,9 @@ def create(user: Any, scopes: Iterable[str] = ("read", "write")) -> str:
 
     Raises Invalid for a scope that does not exist.
     """
-    wanted = sorted(set(scopes))
-    if not wanted or set(wanted) - policy.SCOPES:
+    given = list(scopes)
+    wanted = [scope for scope in sorted(policy.SCOPES) if scope in given]
+    if not wanted or any(scope not in wanted for scope in given):
         known = ", ".join(sorted(policy.SCOPES))
         raise Invalid(f"Scopes are one or more of: {known}.", field="scope")
     secret = _PREFIX + secrets.token_urlsafe(32)

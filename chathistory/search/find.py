@@ -68,13 +68,6 @@ class _Candidate(NamedTuple):
     session: int
     session_uuid: Any
 
-    def open(self, account: Account) -> str:
-        """Return the text. Raises Damaged."""
-        body, session = bytes(self.body), _uuid(self.session_uuid)
-        key = keyring.key_of(account, self.session, session, crypto.key_version(body))
-        context = records.body_context(_uuid(self.uuid), session, self.role, self.revision)
-        return records.content_of(crypto.unseal(key, body, context))
-
 
 class _Found(NamedTuple):
     candidate: _Candidate
@@ -114,6 +107,8 @@ class _Asked:
         gate = Session.objects.visible_to(user, "read").exclude(state=State.DELETED)
         self._gate = narrow(gate) if narrow else gate
         self._terms = terms
+        self._sessions: dict[int, UUID] = {}
+        self._keys: dict[tuple[int, int], crypto.Key] = {}
         self.owners = {row.pk: row for row in _owners(user)}
         keyed = [keyring.account_keys(row).search for row in self.owners.values()]
         self.match = Match([_wanted(k, terms) for k in keyed], _unwanted(keyed, terms))
@@ -151,16 +146,33 @@ class _Asked:
 
     def opened(self, candidates: Sequence[_Candidate]) -> Iterator[_Found]:
         """Yield the candidates that hold what the query asks; what does not open is left out."""
-        for pk, account in self.owners.items():
-            own = {(c.session, _uuid(c.session_uuid)) for c in candidates if c.account == pk}
-            keyring.load_sessions(account, own)
+        self._meet(candidates)
         for candidate in candidates:
             try:
-                text = candidate.open(self.owners[candidate.account])
+                text = self._open(candidate)
             except Damaged:
                 continue
             if self.matcher.holds(text):
                 yield _Found(candidate, text)
+
+    def _meet(self, candidates: Sequence[_Candidate]) -> None:
+        """Load the keys of the sessions that come up for the first time."""
+        new = {c.session: c for c in candidates if c.session not in self._sessions}
+        self._sessions |= {pk: _uuid(c.session_uuid) for pk, c in new.items()}
+        for pk, account in self.owners.items():
+            own = [(s, self._sessions[s]) for s, c in new.items() if c.account == pk]
+            keyring.load_sessions(account, own)
+
+    def _open(self, candidate: _Candidate) -> str:
+        body, session = bytes(candidate.body), self._sessions[candidate.session]
+        name = candidate.session, crypto.key_version(body)
+        key = self._keys.get(name)
+        if key is None:
+            account = self.owners[candidate.account]
+            key = self._keys[name] = keyring.key_of(account, name[0], session, name[1])
+        row = _uuid(candidate.uuid)
+        context = records.body_context(row, session, candidate.role, candidate.revision)
+        return records.content_of(crypto.unseal(key, body, context))
 
     def hits(self, found: Sequence[_Found]) -> list[Hit]:
         """Return what was found as hits, with the messages' and sessions' rows."""
@@ -241,6 +253,8 @@ def _hit(asked: _Asked, message: Message, text: str) -> Hit:
 
 
 def _owners(user: Any) -> list[Account]:
+    if user is not None and not user.is_authenticated:
+        return []
     shared = Session.objects.shared_with(user, "read").values("account")
     mine = Q(user=user) if user is not None else Q()
     return list(Account.objects.filter(mine | Q(pk__in=shared)).select_related("user"))

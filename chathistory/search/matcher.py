@@ -13,21 +13,27 @@ from .tokens import IS_CJK, WORD, WORD_CLASS, fold, forms, query_forms
 _BEFORE, _AFTER = f"(?<!{WORD_CLASS})", f"(?!{WORD_CLASS})"
 _GAP = f"[^{WORD_CLASS[1:-1]}]+"
 SNIPPET = 160
+#: A word character, or a mark on one, beyond ASCII; and a word that has one.
+_BEYOND = re.compile(f"(?![\x00-\x7f\u2010-\u203a]){WORD_CLASS}")
+_BEYOND_WORD = re.compile(f"{_BEFORE}[a-zA-Z0-9_]*(?![\x00-\x7f]){WORD_CLASS}+")
 
 _forms = lru_cache(maxsize=50_000)(forms)
+_fold = lru_cache(maxsize=50_000)(fold)
 
 
 class Matcher:
     """What one query asks of an opened text."""
 
     def __init__(self, terms: Sequence[Term]) -> None:
-        self._wanted = [_pattern(t.words) for t in terms if not t.negated and _is_unsure(t)]
-        self._unwanted = [_pattern(t.words) for t in terms if t.negated and _is_unsure(t)]
+        self._wanted = [_Phrase(t.words) for t in terms if not t.negated and _is_unsure(t)]
+        self._unwanted = [_Phrase(t.words) for t in terms if t.negated and _is_unsure(t)]
         self._words = {
             form for t in terms if not t.negated for word in t.words for form in query_forms(word)
         }
+        asked = {_fold(word) for t in terms if not t.negated for word in t.words}
+        self._literal = re.compile("|".join(map(re.escape, sorted(asked, key=len, reverse=True))))
         self._likely = re.compile("|".join(map(re.escape, sorted(self._words))))
-        self._phrases = [_pattern(t.words) for t in terms if not t.negated and len(t.words) > 1]
+        self._phrases = [_Phrase(t.words) for t in terms if not t.negated and len(t.words) > 1]
 
     @property
     def must_open(self) -> bool:
@@ -43,15 +49,24 @@ class Matcher:
         """Tell whether ``text`` has every phrase wanted and none unwanted."""
         if not self.must_open:
             return True
-        folded = fold(text)
-        return all(p.search(folded) for p in self._wanted) and not any(
-            p.search(folded) for p in self._unwanted
+        folded, plain = _fold_words(text)
+        return all(p.search(folded, plain) for p in self._wanted) and not any(
+            p.search(folded, plain) for p in self._unwanted
         )
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where the words looked for stand in ``text``."""
         words = self._near(text) if text.isascii() and self._words else WORD.finditer(text)
-        return (word.span() for word in words if _forms(word[0]) & self._words)
+        found = (word for word in words if _forms(word[0]) & self._words)
+        return chain.from_iterable(map(self._inside, found))
+
+    def _inside(self, word: re.Match[str]) -> list[tuple[int, int]]:
+        """Return what to mark of a word: all of it, but of a CJK run only what was asked for."""
+        folded = _fold(word[0]) if IS_CJK.search(word[0]) else ""
+        if len(folded) != len(word[0]):
+            return [word.span()]
+        start = word.start()
+        return [(start + m.start(), start + m.end()) for m in self._literal.finditer(folded)]
 
     def _near(self, text: str) -> Iterator[re.Match[str]]:
         """Yield the words of an ASCII text around each place that reads like one looked for."""
@@ -67,8 +82,8 @@ class Matcher:
 
     def bonus(self, text: str) -> int:
         """Return how many of the query's phrases ``text`` has."""
-        folded = fold(text)
-        return sum(1 for pattern in self._phrases if pattern.search(folded))
+        folded, plain = _fold_words(text)
+        return sum(1 for phrase in self._phrases if phrase.search(folded, plain))
 
 
 def snippet(text: str, spans: Iterable[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
@@ -87,12 +102,45 @@ def snippet(text: str, spans: Iterable[tuple[int, int]]) -> tuple[str, list[tupl
     return lead + text[start:end] + ("…" if end < len(text) else ""), inside
 
 
+def _fold_words(text: str) -> tuple[str, bool]:
+    """Return a text folded word by word, as it was indexed, and whether its words are all ASCII.
+
+    What stands between words, such as a curly quotation mark or ™, stays as it is.
+    """
+    if text.isascii() or not _BEYOND.search(text):
+        return text.lower(), True
+    return _BEYOND_WORD.sub(lambda word: _fold(word[0]), text).lower(), False
+
+
 def _is_unsure(term: Term) -> bool:
     return term.phrase or any(IS_CJK.search(word) and len(word) > 1 for word in term.words)
 
 
-def _pattern(words: Sequence[str]) -> re.Pattern[str]:
-    folded = [fold(word) for word in words]
+class _Phrase:
+    """Consecutive words of a folded text."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        folded = [fold(word) for word in words]
+        self._full = _pattern(folded)
+        # Begins with a letter, which `re` looks for ten times as fast as for a look-behind.
+        plain = all(map(str.isascii, folded))
+        body = r"\W+".join(map(re.escape, folded)) + r"(?!\w)"
+        self._ascii = re.compile(body, re.ASCII) if plain else None
+
+    def search(self, folded: str, plain: bool) -> bool:
+        """Tell whether the text holds the words one after the other."""
+        if not plain:
+            return self._full.search(folded) is not None
+        start = 0
+        while self._ascii and (found := self._ascii.search(folded, start)):
+            before = folded[found.start() - 1 : found.start()]
+            if not WORD.match(before):
+                return True
+            start = found.start() + 1
+        return False
+
+
+def _pattern(folded: Sequence[str]) -> re.Pattern[str]:
     body = _GAP.join(re.escape(word) for word in folded)
     before = "" if IS_CJK.match(folded[0]) else _BEFORE
     after = "" if IS_CJK.match(folded[-1][-1:]) else _AFTER

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chathistory.exceptions import InvalidQuery
 
-from .tokens import WORD
+from .tokens import WORD, query_forms
 
 MAX_LENGTH = 1_000
 _PART = re.compile(r'\s*(?P<minus>-(?=\S))?(?:"(?P<phrase>[^"]*)(?P<closed>")?|(?P<word>[^\s"]+))')
@@ -57,7 +57,7 @@ def _term(match: re.Match[str]) -> Term:
     if match["phrase"] is not None and match["closed"] is None:
         raise InvalidQuery("The quotation is not closed.", position=match.start("phrase") - 1)
     text = match["phrase"] if match["phrase"] is not None else match["word"]
-    words = tuple(WORD.findall(text))
+    words = tuple(filter(query_forms, WORD.findall(text)))  # a lone accent is no word
     if not words:
         start = match.start("word") if match["word"] else match.start("phrase") - 1
         raise InvalidQuery("There is no word here.", position=start)

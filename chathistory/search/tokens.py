@@ -52,7 +52,7 @@ def forms(word: str) -> set[str]:
 
     A plain word has one; an identifier also its parts; a CJK run its characters and pairs.
     """
-    word = word[:_LONGEST]
+    word = _cut(word)
     whole = fold(word)
     if word.isascii() and word.isalpha() and (whole == word or word.istitle() or word.isupper()):
         return {whole}
@@ -62,6 +62,10 @@ def forms(word: str) -> set[str]:
         if _IS_CAMEL.search(part):
             found.update(piece.lower() for piece in _CAMEL.findall(part) if len(piece) > 1)
     return found - {""}
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= _LONGEST or IS_CJK.search(word) else word[:_LONGEST]
 
 
 def _script_forms(folded: str) -> set[str]:
@@ -76,7 +80,7 @@ def _script_forms(folded: str) -> set[str]:
 
 def query_forms(word: str) -> set[str]:
     """Return the forms that a text must all have to contain ``word``."""
-    folded = fold(word[:_LONGEST])
+    folded = fold(_cut(word))
     if not IS_CJK.search(folded):
         return {folded} - {""}
     found: set[str] = set()

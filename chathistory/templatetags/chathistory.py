@@ -18,7 +18,9 @@ from chathistory.search.find import Hit
 register = template.Library()
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)?")
-_MARKUP = re.compile(r"```\w*|\*\*|`|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|(?<!\S)(?:>|#{1,6}|\|)(?!\S)")
+_MARKUP = re.compile(
+    r"\[(?=[^\]]*$)|```\w*|\*\*|`|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|(?<!\S)(?:>|#{1,6}|\|)(?!\S)"
+)
 
 
 @register.simple_tag

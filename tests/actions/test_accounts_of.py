@@ -19,6 +19,7 @@ def test_happy_it_is_made_with_its_keys(alice, bob):
     assert len({a.wrapping.raw, b.wrapping.raw, a.rows.raw, b.rows.raw, a.tag, b.tag}) == 6
 
 
+@pytest.mark.django_db
 def test_stranger_without_a_name_gets_none(nobody):
     for user in (nobody, None):
         with pytest.raises(NotAllowed):

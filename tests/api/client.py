@@ -9,6 +9,9 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.signals import request_finished
+from django.db import close_old_connections
 from django.test import Client
 
 ROOT = "/api/chat_history/"
@@ -48,8 +51,6 @@ class Api:
 
     def upload(self, name: str, content: bytes, **fields: Any) -> Any:
         """Send a file to be imported."""
-        from django.core.files.uploadedfile import SimpleUploadedFile
-
         file = SimpleUploadedFile(name, content)
         return self.client.post(f"{ROOT}import", {"file": file, **fields})
 
@@ -65,6 +66,15 @@ class Api:
         answer = self.post(f"sessions/{session}/messages", said)
         assert answer.status_code == 201, answer.content
         return dict(answer.json())
+
+
+def leave(answer: Any) -> None:
+    """Close an answer as a server does, but keep the test's own transaction open."""
+    request_finished.disconnect(close_old_connections)
+    try:
+        answer.close()
+    finally:
+        request_finished.connect(close_old_connections)
 
 
 def problem(answer: Any, status: int, code: str, field: str | None = None) -> dict[str, Any]:

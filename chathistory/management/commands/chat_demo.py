@@ -89,11 +89,9 @@ def _started(value: str) -> datetime:
 def _turns(text: str, started: datetime) -> Iterator[Turn]:
     """Yield the turns, two minutes apart; `again` answers the same question once more."""
     _, *parts = _TURN.split(text)
-    turn: Turn | None = None
+    parent = last = None
     for number in range(len(parts) // 3):
         role, again, content = parts[3 * number : 3 * number + 3]
-        previous = turn and (turn.parent if again else turn.id)
-        said = started + number * _PACE
-        turn = Turn(id=str(number + 1), parent=previous, role=role, content=content.strip())
-        turn.created = said
-        yield turn
+        parent = parent if again else last
+        last = str(number + 1)
+        yield Turn(last, parent, role, content.strip(), created=started + number * _PACE)

@@ -8,6 +8,7 @@ const list = document.getElementById("messages");
 const again = document.getElementById("again");
 const status = document.getElementById("status");
 const form = document.getElementById("composer");
+let frame = 0;
 
 function start() {
   const field = form.elements.content;
@@ -47,7 +48,7 @@ async function retry() {
 async function ask(body, question) {
   const stop = new AbortController();
   const answer = row("assistant", "");
-  const progress = { taken: !question, ended: false };
+  const progress = { taken: !question, ended: false, text: "" };
   busy(stop);
   answer.classList.add("live");
   try {
@@ -71,7 +72,8 @@ function show({ name, data }, question, answer, progress) {
     progress.taken = true;
     if (question) settle(question, data);
   } else if (name === "delta") {
-    bodyOf(answer).append(data.text);
+    progress.text += data.text;
+    paint(answer, progress.text);
   } else if (name === "done") {
     progress.ended = true;
     settle(answer, data);
@@ -84,8 +86,19 @@ function show({ name, data }, question, answer, progress) {
   if (following) toEnd();
 }
 
+/** Show an answer on its way as plain text, at most once a frame; links by their words alone. */
+function paint(answer, text) {
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(() => {
+    const following = atEnd();
+    bodyOf(answer).textContent = text.replace(/\[([^\[\]]*)\]\([^()\s]*\)?/g, "$1");
+    if (following) toEnd();
+  });
+}
+
 /** Put in a message as the server stored it. */
 function settle(item, message) {
+  cancelAnimationFrame(frame);
   identify(item, message.id);
   const time = item.querySelector("time");
   time.dateTime = message.timestamp;

@@ -1,0 +1,78 @@
+"""Every verb has its file of tests, and in it the five cases."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import chathistory.actions
+
+HERE = Path(__file__).parent
+CASES = ("happy", "stranger", "malformed", "repeated", "concurrent")
+
+#: The file that tests a verb, where it is not named after module and verb.
+ELSEWHERE = {
+    "exchange.import_file": "test_import.py",
+    "exchange.import_transcripts": "test_import.py",
+    "exchange.export_sessions": "test_export.py",
+}
+#: Not verbs: they write nothing, or only within another verb. A new name here needs a reason.
+HELPERS = {
+    "jobs.reach": "a look-up through the gate",
+    "sessions.as_uuid": "reads an argument",
+    "sessions.branch": "a look-up in a session at hand",
+    "sessions.clean_metadata": "reads an argument",
+    "sessions.clean_tags": "reads an argument",
+    "sessions.tag_row": "part of tag, retag, change and import",
+    "tokens.digest": "a hash",
+    "tokens.find": "a look-up by the secret itself",
+}
+
+
+def modules() -> list[str]:
+    names = {path.stem for path in Path(chathistory.actions.__path__[0]).glob("*.py")}
+    return sorted(names - {"__init__", "pipeline"})
+
+
+def public() -> dict[str, str]:
+    """Return every public function of the actions and the module it stands in."""
+    found = {}
+    for name in modules():
+        module = importlib.import_module(f"chathistory.actions.{name}")
+        for member, value in vars(module).items():
+            own = inspect.isfunction(value) and value.__module__ == module.__name__
+            if own and not member.startswith("_"):
+                found[f"{name}.{member}"] = name
+    return found
+
+
+def file_of(verb: str) -> Path:
+    return HERE / ELSEWHERE.get(verb, f"test_{verb.replace('.', '_')}.py")
+
+
+VERBS = sorted(set(public()) - set(HELPERS))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_it_has_its_five_cases(verb: str) -> None:
+    path = file_of(verb)
+    assert path.exists(), f"{verb} has no {path.name}"
+    tree = ast.parse(path.read_text("utf-8"))
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    missing = [case for case in CASES if not any(n.startswith(f"test_{case}") for n in names)]
+    assert not missing, f"{path.name} lacks: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_its_file_calls_it(verb: str) -> None:
+    module, name = verb.split(".")
+    source = file_of(verb).read_text("utf-8")
+    assert f"{module}.{name}" in source
+
+
+def test_the_lists_here_name_nothing_that_is_gone() -> None:
+    assert set(ELSEWHERE) | set(HELPERS) <= set(public())
