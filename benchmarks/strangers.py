@@ -31,7 +31,8 @@ def rows() -> list[Row]:
         terms = _terms([words.found_by(text) for _, text in texts])
         found = []
         for name, chosen in terms.items():
-            measures = [_measure(path, owner, chosen, texts) for path in (beside, alone)]
+            files = ((beside, OWN + OTHERS), (alone, OWN))
+            measures = [_measure(*file, owner, chosen, texts) for file in files]
             theirs, mine = interleaved(*measures)
             found.append(Row(f"search beside 990k / 10k alone, {name}", theirs, "ms", BAR, mine))
         return found
@@ -80,9 +81,10 @@ def _terms(sets: list[set[str]]) -> dict[str, list[str]]:
 
 
 def _measure(
-    path: Path, owner: Any, terms: list[str], texts: list[tuple[Any, str]]
+    path: Path, messages: int, owner: Any, terms: list[str], texts: list[tuple[Any, str]]
 ) -> Callable[[], float]:
-    from chathistory.search import find  # needs the site
+    from chathistory.models import Message  # needs the site
+    from chathistory.search import find
 
     def search(term: str) -> Callable[[], list[Any]]:
         def call() -> list[Any]:
@@ -99,6 +101,7 @@ def _measure(
 
     def measure() -> float:
         use(path)
+        assert Message.objects.count() == messages, f"{path} was not opened"
         for term in terms:  # also warms the connection's cache up
             assert search(term)() == expected[term], f"a scan finds other messages for {term!r}"
         return median(timed([search(term) for term in terms] * TIMES))

@@ -163,7 +163,7 @@ def load_sessions(account: Account, sessions: Iterable[tuple[int, UUID]]) -> Non
 
 def _load_account(account: Account) -> AccountKeys:
     rows = {row.purpose: row for row in DataKey.objects.filter(account=account, session=None)}
-    if Purpose.ACCOUNT not in rows:
+    if rows.keys() < {Purpose.ACCOUNT, Purpose.SEARCH, Purpose.TAG, Purpose.ROWS}:
         raise Damaged("The keys of this account are gone.")
     own = rows[Purpose.ACCOUNT]
     payload = master.unwrap(bytes(own.master_wrapped or b""))

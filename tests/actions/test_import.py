@@ -52,9 +52,7 @@ def test_happy_every_parent_of_a_forest_is_kept(alice):
     assert text[session.head_seq] == "text of e2"
 
 
-@pytest.mark.parametrize(
-    ("name", "chats", "messages"), [("librechat/chatgpt-export.json", 2, 21)]
-)
+@pytest.mark.parametrize(("name", "chats", "messages"), [("librechat/chatgpt-export.json", 2, 21)])
 def test_happy_a_real_export_comes_in_once(alice, name, chats, messages):
     report = exchange.import_file(alice, fixture(name)).as_dict()
     assert (report["sessions_new"], report["messages_added"]) == (chats, messages)

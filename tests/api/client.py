@@ -70,6 +70,7 @@ class Api:
 
 def leave(answer: Any) -> None:
     """Close an answer as a server does, but keep the test's own transaction open."""
+    answer._iterator.close()  # the test client's own, if anything was read
     request_finished.disconnect(close_old_connections)
     try:
         answer.close()

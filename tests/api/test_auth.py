@@ -81,7 +81,7 @@ def test_a_revoked_or_expired_token_opens_nothing(api: Api) -> None:
     problem(program.get("sessions"), 401, "not_authenticated")
     Token.objects.update(expires_at=None)
     assert program.get("sessions").status_code == 200
-    tokens.revoke(token)
+    tokens.revoke(token, api.user)
     problem(program.get("sessions"), 401, "not_authenticated")
 
 
