@@ -119,8 +119,9 @@ def facts(content: str) -> dict[str, Any]:
     found: dict[str, Any] = {"characters": len(content), "tokens": count_tokens(content)}
     if ("```" in content or "~~~" in content) and (blocks := code_blocks(content)):
         found["code_blocks"] = blocks
-    if "://" in content and (links := list(dict.fromkeys(_LINK.findall(content)))):
-        found["links"] = [link.rstrip(".,;:!?") for link in links[:_MAX_LINKS]]
+    if "://" in content and (links := _LINK.findall(content)):
+        distinct = dict.fromkeys(link.rstrip(".,;:!?") for link in links)
+        found["links"] = list(distinct)[:_MAX_LINKS]
     return found
 
 

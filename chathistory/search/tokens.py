@@ -10,6 +10,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import chain
 from threading import Lock
 from typing import cast
 from weakref import WeakSet
@@ -84,7 +85,7 @@ def query_forms(word: str) -> set[str]:
     if not IS_CJK.search(folded):
         return {folded} - {""}
     found: set[str] = set()
-    for run in _RUNS.findall(folded.replace("_", "")):
+    for run in chain.from_iterable(map(_RUNS.findall, folded.split("_"))):
         pairs = {run[i : i + 2] for i in range(len(run) - 1)}
         found |= pairs if IS_CJK.match(run) and pairs else {run}
     return found

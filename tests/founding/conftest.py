@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -40,8 +39,8 @@ def asker(client: Client) -> Any:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A site with its database, its user and a token."""
     made = Site(tmp_path_factory.mktemp("site"))
     made.prepare()
-    yield made
+    return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ class Site:
 
     def __init__(self, home: Path) -> None:
         self.home, self.port, self.token = home, 0, ""
+        self.server: subprocess.Popen[bytes]
         kept = {k: v for k, v in os.environ.items() if not k.startswith("CHATHISTORY")}
         for name in ("DATABASE_URL", "DEBUG", "REDIS_URL", "SECRET_KEY"):
             kept.pop(name, None)
@@ -54,7 +56,7 @@ class Site:
         log = (self.home / "gunicorn.log").open("wb")
         environment = self.environment | {"PORT": str(self.port)}
         run = [sys.executable, *command]
-        server = subprocess.Popen(
+        server = self.server = subprocess.Popen(
             run, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
@@ -64,6 +66,10 @@ class Site:
             server.terminate()
             server.wait(15)
             log.close()
+
+    def kill(self) -> None:
+        """End the server and its workers as a power cut would."""
+        os.killpg(self.server.pid, signal.SIGKILL)
 
     def _wait(self, server: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + 30

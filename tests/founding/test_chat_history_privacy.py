@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,6 @@ def test_only_its_own_user_may_enter_the_folder(used: Site) -> None:
 
 
 def test_without_the_key_file_nothing_opens(used: Site, tmp_path: Path) -> None:
-    import shutil
-
     stolen = tmp_path / "stolen"
     shutil.copytree(used.home, stolen, ignore=shutil.ignore_patterns("keys"))
     thief = Site(stolen)
