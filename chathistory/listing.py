@@ -6,7 +6,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
 from typing import Any, cast
@@ -138,4 +138,4 @@ def _after(cursor: str | None, order: str) -> list[Any] | None:
 
 def _moment(value: str) -> datetime:
     moment = datetime.fromisoformat(value)
-    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+    return (moment if timezone.is_aware(moment) else timezone.make_aware(moment)).astimezone(UTC)

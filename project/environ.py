@@ -78,7 +78,7 @@ def sqlite(name: Path | str) -> dict[str, Any]:
                 "PRAGMA secure_delete=ON;"
                 "PRAGMA temp_store=MEMORY;"
                 "PRAGMA cache_size=-16384;"
-                "PRAGMA mmap_size=268435456"
+                "PRAGMA mmap_size=67108864"
             ),
         },
     }

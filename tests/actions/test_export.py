@@ -39,7 +39,7 @@ def without_ids(document: dict) -> list:
 def lived(alice, talk) -> Session:
     """A session with branches, revisions, a tombstone, a failed answer, tags and metadata."""
     session = talk("What is this?", "A test.", "Sure?", title="Odd “title”", metadata={"a": [1]})
-    first, second, third = session.messages.order_by("seq")
+    _, second, third = session.messages.order_by("seq")
     messages.edit(second, alice, "A test, of course.")
     messages.edit(second, alice, "A test, naturally. 🎉")
     messages.branch(third, alice, "Really sure?")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from chathistory import listing
@@ -65,5 +67,5 @@ def test_concurrent_deletes_and_restores_leave_a_whole_session(alice, thrown, to
     assert (row.state == "deleted") == (row.deleted_at is not None)
     moves = Change.objects.filter(op__in=["session.delete", "session.restore"]).order_by("seq")
     ops = list(moves.values_list("op", flat=True))
-    assert all(a != b for a, b in zip(ops, ops[1:], strict=False))
+    assert all(a != b for a, b in pairwise(ops))
     assert ops[-1] == ("session.delete" if row.state == "deleted" else "session.restore")

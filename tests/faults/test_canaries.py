@@ -25,7 +25,10 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-PLACES = "title tag metadata body code file query edit fork raw block author secret refused".split()
+PLACES = (
+    *("title", "tag", "metadata", "body", "code", "file", "query"),
+    *("edit", "fork", "raw", "block", "author", "secret", "refused"),
+)
 CANARIES = {place: f"canary{place}xqzj{at:02}" for at, place in enumerate(PLACES)}
 MAGIC = re.compile(rb"\x28\xb5\x2f\xfd|\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def test_a_verb_named_twice_counts_once_and_an_unknown_one_is_an_error():
 def test_every_role_can_read_and_each_higher_one_can_do_more():
     roles = [policy.ROLES[name] for name in ("viewer", "commenter", "editor", "manager")]
     assert set(policy.ROLES.values()) == set(roles)
-    assert all(low < high for low, high in zip(roles[:-1], roles[1:], strict=True))
+    assert all(low < high for low, high in pairwise(roles))
     assert all("read" in role for role in roles)
     assert roles[-1] == set(policy.VERBS)
 

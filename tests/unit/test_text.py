@@ -67,7 +67,9 @@ def test_the_length_limit_is_exact_and_names_itself(settings):
     with pytest.raises(LimitExceeded) as refused:
         text.clean("123456")
     assert refused.value.data == {
-        **{"what": "Characters of a message", "limit": 5, "given": 6},
+        "what": "Characters of a message",
+        "limit": 5,
+        "given": 6,
         "field": "content",
     }
 
