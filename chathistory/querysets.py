@@ -58,8 +58,12 @@ class SessionQuerySet(QuerySet["Session"]):
         return self.filter(Q(account__user=user) | shared)
 
     def reach(self, user: Any, uuid: UUID | str, verb: str = "read") -> Session:
-        """Return one session with its account. Raises NotFound to whom may not see it."""
-        found = self.visible_to(user, verb).select_related("account").filter(uuid=uuid).first()
+        """Return one session with its account. Raises NotFound to whom may not see it.
+
+        Most people ask for what is their own: that look-up is tried first, at half the cost.
+        """
+        rows = self.select_related("account").filter(uuid=uuid)
+        found = rows.mine(user).first() or rows.visible_to(user, verb).first()
         if found is None:
             raise NotFound("There is no such session.")
         return found

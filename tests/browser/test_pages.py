@@ -27,6 +27,7 @@ def chat(alice: User) -> Session:
 
 def ask(page: Page, question: str) -> None:
     """Write into the composer and send."""
+    expect(page.locator("[data-send]")).to_be_enabled()
     page.get_by_label("Your message").fill(question)
     page.keyboard.press("Enter")
     expect(page.locator(".message.live")).to_have_count(0)

@@ -115,7 +115,11 @@ def test_processes_that_start_at_once_agree_on_one_key(settings, tmp_path, toget
     "content",
     [
         *("", "\n\n", "only-a-name", "name !!!notbase64", "name " + b64encode(b"short").decode()),
-        *("a b c", "name\0 " + b64encode(b"k" * 32).decode(), "é " + b64encode(b"k" * 32).decode()),
+        *(
+            "name " + "x" * 44 + " more",
+            "name\0 " + b64encode(b"k" * 32).decode(),
+            "é " + b64encode(b"k" * 32).decode(),
+        ),
     ],
 )
 def test_a_malformed_key_file_is_an_error_that_tells_no_key(settings, tmp_path, content):

@@ -56,7 +56,7 @@ def paged(user, query: str, limit: int) -> list:
 
 
 @pytest.mark.django_db
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS, limit=st.integers(1, 5))
 def test_it_finds_what_a_scan_finds_and_pages_it_whole(alice, bob, talk, invite, steps, limit):
     Session.objects.all().delete()

@@ -22,6 +22,8 @@ function start() {
     form.requestSubmit();
   });
   again.querySelector("button").addEventListener("click", retry);
+  // Until now the browser would have sent the text in the page's address.
+  form.querySelector("[data-send]").disabled = false;
   if (list.children.length && !location.hash && !location.search.includes("before=")) toEnd(true);
 }
 
