@@ -10,7 +10,7 @@ from uuid import UUID
 
 from chathistory import bulk, formats, ids, keyring, records, represent, text, workflows
 from chathistory.conf import settings
-from chathistory.exceptions import ChatHistoryError, Invalid, LimitExceeded, Unavailable
+from chathistory.exceptions import ChatHistoryError, Invalid, LimitExceeded
 from chathistory.formats.base import FormatError, Problem, Transcript, Turn
 from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
@@ -25,7 +25,6 @@ from .pipeline import Draft
 from .sessions import clean_metadata, clean_tags, tag_row
 
 _BATCH = 2000  # messages of one transaction
-_TRIES = 10  # of a transaction that others come before
 _STATUSES = frozenset(Message.Status.values)
 _METADATA = 2_000_000  # bytes: what a provider keeps of a chat beside its messages
 _COMPUTED = ("total_tokens", "last_activity")
@@ -137,17 +136,25 @@ def import_transcripts(
 def _import_batch(
     account: Account, batch: Collection[Transcript], report: Report, copy: bool
 ) -> None:
-    """Import different chats in one transaction; again where another writer was first."""
-    for _ in range(_TRIES):
-        plans = [_Plan(t, _session_id(account, t, copy)) for t in batch]
-        _find(account, plans)
-        outcomes = [_prepare(account, plan, copy) for plan in plans]
-        found = zip(plans, outcomes, strict=True)
-        ready = [plan for plan, one in found if one.outcome in ("new", "extended")]
-        if report.dry_run or not ready or _write(account, ready):
-            report.outcomes += outcomes
-            return
-    raise Unavailable("These chats are being written to; import them again.")
+    """Import different chats in one transaction, planned again where another writer was first."""
+    outcomes, ready = _plan(account, batch, copy)
+    if ready and not report.dry_run:
+        with Operation(account, account, "session.import") as op:
+            if _have_moved(op, ready):  # under the lock nobody else can come before
+                outcomes, ready = _plan(op.account, batch, copy)
+            _write(op, ready)
+    report.outcomes += outcomes
+
+
+def _plan(
+    account: Account, batch: Collection[Transcript], copy: bool
+) -> tuple[list[Outcome], list[_Plan]]:
+    """Return what will become of each chat, and the plans of those that bring something."""
+    plans = [_Plan(t, _session_id(account, t, copy)) for t in batch]
+    _find(account, plans)
+    outcomes = [_prepare(account, plan, copy) for plan in plans]
+    found = zip(plans, outcomes, strict=True)
+    return outcomes, [plan for plan, one in found if one.outcome in ("new", "extended")]
 
 
 def _session_id(account: Account, transcript: Transcript, copy: bool) -> UUID:
@@ -269,22 +276,17 @@ def _mended(value: Any) -> Any:
     return [_mended(v) for v in value] if isinstance(value, list) else value
 
 
-def _write(account: Account, plans: list[_Plan]) -> bool:
-    """Write what was prepared, unless a session is no longer what it was then."""
-    with Operation(account, account, "session.import") as op:
-        if _have_moved(op, plans):
-            return False
-        fresh = [plan for plan in plans if plan.session is None]
-        for plan in fresh:
-            plan.session = _new_session(op, plan)
-        bulk.create([plan.session for plan in fresh if plan.session])
-        keyring.make_session_keys(op.account, [p.session for p in fresh if p.session])
-        titles: list[Doc] = []
-        for plan in plans:
-            _fill(op, plan, titles)
-        index().add(titles, titles=True)
-        bulk.update_all([p.session for p in plans if p.session], _FILLED)
-    return True
+def _write(op: Operation, plans: list[_Plan]) -> None:
+    fresh = [plan for plan in plans if plan.session is None]
+    for plan in fresh:
+        plan.session = _new_session(op, plan)
+    bulk.create([plan.session for plan in fresh if plan.session])
+    keyring.make_session_keys(op.account, [p.session for p in fresh if p.session])
+    titles: list[Doc] = []
+    for plan in plans:
+        _fill(op, plan, titles)
+    index().add(titles, titles=True)
+    bulk.update_all([p.session for p in plans if p.session], _FILLED)
 
 
 def _have_moved(op: Operation, plans: list[_Plan]) -> bool:
