@@ -177,8 +177,13 @@ class Message(Row):
         COMPLETE = "complete", _("complete")
         FAILED = "failed", _("failed; can be tried again")
 
-    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="messages")
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages")
+    # The composite indexes below begin with these; an index of its own would only cost writes.
+    account = models.ForeignKey(
+        Account, on_delete=models.CASCADE, db_index=False, related_name="messages"
+    )
+    session = models.ForeignKey(
+        Session, on_delete=models.CASCADE, db_index=False, related_name="messages"
+    )
     seq = models.PositiveIntegerField()
     #: The seq of the message this one follows; empty for a root.
     parent_seq = models.PositiveIntegerField(null=True)
@@ -228,11 +233,18 @@ class Revision(Row):
 class Change(models.Model):
     """One row touched by one operation; with what it replaced, sealed."""
 
-    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="changes")
+    account = models.ForeignKey(
+        Account, on_delete=models.CASCADE, db_index=False, related_name="changes"
+    )
     seq = models.BigIntegerField()
     at = models.DateTimeField()
     actor = models.ForeignKey(
-        Account, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        Account,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        db_index=False,
+        related_name="+",
     )
     op = models.CharField(max_length=32)
     operation = models.UUIDField()

@@ -24,10 +24,14 @@ class Doc(NamedTuple):
 
 
 class Match(NamedTuple):
-    """What candidates must hold: for each owner the tokens wanted, and the tokens unwanted."""
+    """What candidates must hold: for each owner the tokens wanted; and the tokens unwanted.
+
+    ``owners`` are the accounts' keys, in the order of ``wanted``.
+    """
 
     wanted: Sequence[Sequence[str]]
     unwanted: Sequence[str]
+    owners: Sequence[int] = ()
 
 
 class Index(Protocol):

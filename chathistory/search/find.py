@@ -111,7 +111,8 @@ class _Asked:
         self._keys: dict[tuple[int, int], crypto.Key] = {}
         self.owners = {row.pk: row for row in _owners(user)}
         keyed = [keyring.account_keys(row).search for row in self.owners.values()]
-        self.match = Match([_wanted(k, terms) for k in keyed], _unwanted(keyed, terms))
+        wanted = [_wanted(k, terms) for k in keyed]
+        self.match = Match(wanted, _unwanted(keyed, terms), list(self.owners))
 
     def candidates(self, before: int | None, limit: int) -> list[_Candidate]:
         """Return the newest messages before a place that the index and the gate let through."""

@@ -39,8 +39,12 @@ class PostgresIndex:
 
     def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
         """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
-        wanted = " OR ".join(["hit.t @> %s"] * len(match.wanted))
-        parameters: list[object] = [_numbers(tokens) for tokens in match.wanted]
+        # Two accounts may share a place there: a message must be of whose tokens were found.
+        owner = "" if titles else " AND m.account_id = %s"
+        wanted = " OR ".join([f"(hit.t @> %s{owner})"] * len(match.wanted))
+        parameters: list[object] = []
+        for tokens, account in zip(match.wanted, match.owners, strict=True):
+            parameters += [_numbers(tokens)] if titles else [_numbers(tokens), account]
         if not match.unwanted:
             return f"{_tables()[titles]} AS hit", f"({wanted})", parameters
         parameters.append(_numbers(match.unwanted))
