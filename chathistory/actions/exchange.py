@@ -17,11 +17,11 @@ from chathistory.models import Account, Message, Session
 from chathistory.querysets import require
 from chathistory.records import Body
 from chathistory.search.base import VERSION, Doc, index
-from chathistory.search.tokens import Keyed
 from chathistory.states import State
 
 from . import accounts, pipeline
 from .pipeline import Draft
+from .preparing import Preparer
 from .sessions import clean_metadata, clean_tags, tag_row
 
 _BATCH = 2000  # messages of one transaction
@@ -116,7 +116,26 @@ def import_transcripts(
     The same chat again adds nothing; a longer one adds what is new; ``copy`` makes new sessions.
     """
     account = accounts.of(user)
-    report, waiting = Report(dry_run), 0
+    report = Report(dry_run)
+    before: _Batch | None = None
+    with Preparer(keyring.account_keys(account).search) as preparer:
+        for chats in _batches(items, report):
+            if before is not None:
+                preparer.go_beside()
+            batch = _Batch(account, chats, copy, preparer)
+            if before is not None:
+                before.finish(report)
+            before = batch
+        if before is not None:
+            before.finish(report)
+    return report
+
+
+def _batches(
+    items: Iterable[Transcript | Problem], report: Report
+) -> Iterator[Collection[Transcript]]:
+    """Yield different chats, about as many messages as one transaction is to write."""
+    waiting = 0
     batch: dict[tuple[str, str], Transcript] = {}
     for item in items:
         if isinstance(item, Problem):
@@ -125,25 +144,42 @@ def import_transcripts(
             )
             continue
         if waiting >= _BATCH or (item.origin, item.id) in batch:
-            _import_batch(account, batch.values(), report, copy)
+            yield batch.values()
             batch, waiting = {}, 0
         batch[item.origin, item.id] = item
         waiting += len(item.turns) + 1
-    _import_batch(account, batch.values(), report, copy)
-    return report
+    if batch:
+        yield batch.values()
 
 
-def _import_batch(
-    account: Account, batch: Collection[Transcript], report: Report, copy: bool
-) -> None:
-    """Import different chats in one transaction, planned again where another writer was first."""
-    outcomes, ready = _plan(account, batch, copy)
-    if ready and not report.dry_run:
-        with Operation(account, account, "session.import") as op:
-            if _have_moved(op, ready):  # under the lock nobody else can come before
-                outcomes, ready = _plan(op.account, batch, copy)
-            _write(op, ready)
-    report.outcomes += outcomes
+class _Batch:
+    """Chats of one transaction: planned when read, prepared meanwhile, then written."""
+
+    def __init__(
+        self, account: Account, chats: Collection[Transcript], copy: bool, preparer: Preparer
+    ) -> None:
+        self._account, self._chats, self._copy = account, chats, copy
+        self._preparer = preparer
+        self._outcomes, self._ready = _plan(account, chats, copy)
+        self._prepare = preparer.begin(self._drafts())
+
+    def finish(self, report: Report) -> None:
+        """Write the batch, planned again where another writer was first."""
+        if self._ready and not report.dry_run:
+            self._prepare()
+            with Operation(self._account, self._account, "session.import") as op:
+                if _have_moved(op, self._ready):
+                    self._plan_again(op)
+                _write(op, self._ready)
+        report.outcomes += self._outcomes
+
+    def _plan_again(self, op: Operation) -> None:
+        """Plan under the lock, where nobody else can come before."""
+        self._outcomes, self._ready = _plan(op.account, self._chats, self._copy)
+        self._preparer.now(self._drafts())
+
+    def _drafts(self) -> list[Draft]:
+        return [draft for plan in self._ready for draft in plan.drafts]
 
 
 def _plan(
@@ -220,7 +256,6 @@ def _clean(transcript: Transcript) -> None:
 
 
 def _draft_turns(account: Account, plan: _Plan, copy: bool) -> None:
-    keyed = keyring.account_keys(account).search
     seq = plan.session.last_seq if plan.session else 0
     last = plan.transcript.created
     for turn in plan.transcript.turns:
@@ -232,7 +267,7 @@ def _draft_turns(account: Account, plan: _Plan, copy: bool) -> None:
         seq += 1
         parent = plan.seqs.get(turn.parent) if turn.parent is not None else None
         plan.seqs[turn.id] = seq
-        plan.drafts.append(_draft(turn, uuid, parent, last, keyed))
+        plan.drafts.append(_draft(turn, uuid, parent, last))
         plan.new.append(turn)
 
 
@@ -246,9 +281,7 @@ def _message_id(account: Account, plan: _Plan, turn: Turn, copy: bool) -> UUID:
     return ids.derived_id(account.uuid, f"{transcript.origin}:{transcript.id}:{turn.id}")
 
 
-def _draft(
-    turn: Turn, uuid: UUID, parent: int | None, created: datetime | None, keyed: Keyed
-) -> Draft:
+def _draft(turn: Turn, uuid: UUID, parent: int | None, created: datetime | None) -> Draft:
     content = text.mend(turn.content)
     limit = settings.MAX_MESSAGE_LENGTH
     if len(content) > limit:
@@ -264,7 +297,7 @@ def _draft(
     draft = Draft(turn.role, body, uuid, parent, status, turn.tokens, created)
     draft.edited_at, draft.deleted_at = turn.edited, turn.deleted
     draft.revision = max(turn.revision or 1, len(turn.revisions) + 1)
-    return draft.prepare(keyed)
+    return draft
 
 
 def _mended(value: Any) -> Any:

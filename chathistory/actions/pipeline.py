@@ -58,9 +58,13 @@ class Draft:
         """Pack the body and cut its tokens."""
         self.codec, self.packed = crypto.pack(self.body.pack())
         self.index = "" if self.deleted_at else keyed.of_text(self.body.content)
+        self.count()
+        return self
+
+    def count(self) -> None:
+        """Estimate the tokens where nobody has counted them."""
         if self.tokens is None:
             self.tokens = text.count_tokens(self.body.content)
-        return self
 
 
 def lock(op: Operation, session: Session, *, version: int | None = None) -> Session:

@@ -130,13 +130,13 @@ class Keyed:
     """Tokens of one owner: BLAKE2b of a form under the search key, 48 bits as 12 hex digits."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self.key = key
         self.seen: dict[str, str] = {}
 
     def token(self, form: str) -> str:
         """Return the token of one folded form."""
         text = form.encode("utf-8", "replace")
-        return hashlib.blake2b(text, digest_size=6, key=self._key).hexdigest()
+        return hashlib.blake2b(text, digest_size=6, key=self.key).hexdigest()
 
     def tokens(self, forms_: Iterable[str]) -> list[str]:
         """Return the distinct tokens of ``forms_``, sorted."""
