@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from chathistory.states import State
 from .base import Match, index
 from .matcher import Matcher, snippet
 from .query import Term, parse
-from .tokens import Keyed, query_forms
+from .tokens import Keyed, pairs, query_forms
 
 Narrow = Callable[[SessionQuerySet], SessionQuerySet]
 SORTS = ("newest", "relevance")
@@ -262,9 +263,9 @@ def _owners(user: Any) -> list[Account]:
 
 
 def _wanted(keyed: Keyed, terms: Sequence[Term]) -> list[str]:
-    return keyed.tokens(
-        form for t in terms if not t.negated for word in t.words for form in query_forms(word)
-    )
+    asked = [t.words for t in terms if not t.negated]
+    forms = (form for words in asked for word in words for form in query_forms(word))
+    return keyed.tokens(chain(forms, *map(pairs, asked)))
 
 
 def _unwanted(keyed: Sequence[Keyed], terms: Sequence[Term]) -> list[str]:

@@ -1,7 +1,8 @@
 """Words to tokens: what a text is found by, before and after keying.
 
-``words`` cuts a text, ``forms`` says under which folded forms one word is found, and a
-``Keyed`` turns forms into 12 hex digits that only the owner's search key can make.
+``words`` cuts a text, ``forms`` says under which folded forms one word is found, ``pairs`` which
+short words follow each other, and a ``Keyed`` turns all of these into 12 hex digits that only the
+owner's search key can make.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
 from threading import Lock
 from typing import cast
 from weakref import WeakSet
+from zlib import crc32
 
 _MARKS = "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
 _VOWELS = "\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963"
@@ -31,6 +33,8 @@ _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _IS_CAMEL = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]")
 _ASCII_WORDS = bytes(code if WORD.match(chr(code)) else 32 for code in range(128)) + bytes(128)
 _LONGEST = 256  # characters of a word that still count; a longer one is found by its beginning
+_SHORT, _PAIRS = 5, 4_096  # characters of a word that makes pairs; buckets that pairs fall into
+_CODES = 100_000  # words whose code is remembered
 
 
 def words(text: str) -> list[str]:
@@ -91,12 +95,48 @@ def query_forms(word: str) -> set[str]:
     return found
 
 
+def pairs(words: Sequence[str]) -> set[str]:
+    """Return a form for each two short words of ``words`` that follow each other.
+
+    Phrases of short words are the dear ones: those words stand in most texts. Pairs share a few
+    thousand forms, so a text that has the form need not have the pair.
+    """
+    return set(map(_pair_form, _buckets(words)))
+
+
+class _Codes(dict[str, int]):
+    """A number for each short word met before, 0 for one that makes no pairs, -1 for no word."""
+
+    def __missing__(self, word: str) -> int:
+        folded = fold(word)
+        paired = len(folded) <= _SHORT and not IS_CJK.search(folded)
+        code = crc32(folded.encode("utf-8", "replace")) | 1 if paired else 0
+        code = code if folded else -1  # a lone accent
+        if len(self) >= _CODES:
+            self.clear()
+        if len(word) <= 4 * _SHORT:
+            self[word] = code
+        return code
+
+
+_codes = _Codes()
+
+
+def _buckets(words: Iterable[str]) -> set[int]:
+    codes = list(map(_codes.__getitem__, words))
+    if -1 in codes:
+        codes = [code for code in codes if code != -1]
+    return {(31 * a + b) % _PAIRS for a, b in pairwise(codes) if a and b}
+
+
+def _pair_form(bucket: int) -> str:
+    return f"\0{bucket:x}"  # no word has a NUL
+
+
 def all_forms(text: str) -> set[str]:
     """Return every form that ``text`` is found under."""
-    found: set[str] = set()
-    for word in set(words(text)):
-        found |= forms(word)
-    return found
+    found = words(text)
+    return pairs(found).union(*map(forms, set(found)))
 
 
 class _Cache:
@@ -132,6 +172,7 @@ class Keyed:
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.seen: dict[str, str] = {}
+        self._pairs: dict[int, str] = {}
 
     def token(self, form: str) -> str:
         """Return the token of one folded form."""
@@ -144,10 +185,18 @@ class Keyed:
 
     def of_text(self, text: str) -> str:
         """Return the distinct tokens of a text, sorted, joined by spaces."""
-        found = set(words(text))
+        said = words(text)
+        found = set(said)
         known = list(map(self.seen.get, found))
         tokens = self._learn(found) if None in known else cast("list[str]", known)
-        return " ".join(sorted(set(" ".join(tokens).split())))
+        distinct = set(" ".join(tokens).split()).union(map(self._pair, _buckets(said)))
+        return " ".join(sorted(distinct))
+
+    def _pair(self, bucket: int) -> str:
+        token = self._pairs.get(bucket)
+        if token is None:
+            token = self._pairs[bucket] = self.token(_pair_form(bucket))
+        return token
 
     def _learn(self, found: set[str]) -> list[str]:
         _cache.make_room(self, len(found.difference(self.seen)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chathistory.exceptions import InvalidQuery
 from chathistory.search.matcher import Matcher, snippet
 from chathistory.search.query import parse
-from chathistory.search.tokens import Keyed, all_forms, fold, forms, query_forms, words
+from chathistory.search.tokens import Keyed, all_forms, fold, forms, pairs, query_forms, words
 
 TEXTS = st.text(max_size=60) | st.text("aB1_ -'é™中国ßİ½\u0301\u0e33ﬁー", max_size=30)
 KEYED = Keyed(b"k" * 32)
@@ -35,6 +35,38 @@ def test_a_text_holds_every_run_of_its_words_as_a_phrase(text, data):
         assert not any(map(query_forms, run))
     else:
         assert Matcher(terms).holds(text)
+        assert pairs(terms[0].words) <= all_forms(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [
+        ("of the", 1),
+        ("about other", 1),
+        ("above others", 0),
+        ("of the of", 2),
+        ("of the of the", 2),
+        ("of \u0301 the", 1),
+        ("of 中国 the", 0),
+        ("of", 0),
+        ("", 0),
+    ],
+)
+def test_two_short_words_in_a_row_make_a_pair(said, count):
+    assert len(pairs(words(said))) == count
+
+
+def test_pairs_know_no_case_and_no_accents():
+    assert pairs(["Tu", "es"]) == pairs(["tú", "ES"]) == pairs(["tu\u0301", "e\u0301s"])
+    assert pairs(["of", "the"]) != pairs(["the", "of"])
+
+
+def test_how_words_were_met_before_changes_nothing():
+    long = "e" + 40 * "\u0301"
+    assert pairs(["the", long]) == pairs(["the", "e"])
+    first = pairs(["of", "the"])
+    pairs([f"w{n}" for n in range(100_001)])
+    assert pairs(["of", "the"]) == first
 
 
 @given(TEXTS, TEXTS)
