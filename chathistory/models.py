@@ -51,6 +51,7 @@ class Account(models.Model):
     at = models.DateTimeField(default=timezone.now)
     key_version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now)
+    erased_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("account")
@@ -142,6 +143,10 @@ class Session(Row):
     metadata_revision = models.PositiveIntegerField(default=0)
     #: 0, or the version of the search index that holds the title.
     indexed = models.PositiveSmallIntegerField(default=0)
+    #: Whether bodies are packed in blocks.
+    compressed = models.BooleanField(default=False)
+    #: Records that did not open when they were last read through.
+    damaged = models.PositiveIntegerField(default=0)
 
     last_seq = models.PositiveIntegerField(default=0)
     #: The leaf shown, by its seq; empty before the first message.
@@ -167,7 +172,35 @@ class Session(Row):
             Index(fields=["account", "pinned", "last_activity", "id"], name="ch_session_shown"),
             Index(fields=["account", "updated_at", "id"], name="ch_session_updated"),
             Index(fields=["account", "changed"], name="ch_session_changed"),
+            Index(fields=["state", "last_activity"], name="ch_session_due"),
+            Index(
+                fields=["purge_after"], condition=Q(state=State.DELETED), name="ch_session_purge"
+            ),
+            Index(
+                fields=["id"],
+                condition=Q(state=State.ARCHIVED, compressed=False),
+                name="ch_session_to_pack",
+            ),
+            Index(
+                fields=["id"],
+                condition=Q(compressed=True, state__in=(State.ACTIVE, State.IDLE)),
+                name="ch_session_to_unpack",
+            ),
         ]
+
+
+class Block(Row):
+    """The bodies of up to ten consecutive messages of an archived session, sealed as one."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, db_index=False, related_name="+")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="blocks")
+    body = SealedField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("block")
+        verbose_name_plural = _("blocks")
+        indexes: ClassVar = [Index(fields=["account", "changed"], name="ch_block_changed")]
 
 
 class Message(Row):
@@ -189,7 +222,11 @@ class Message(Row):
     parent_seq = models.PositiveIntegerField(null=True)
     role = models.CharField(max_length=16, choices=[(role, role) for role in ROLES])
     status = models.CharField(max_length=16, choices=Status, default=Status.COMPLETE)
+    #: Empty where ``block`` holds it.
     body = SealedField()
+    block = models.ForeignKey(
+        Block, null=True, on_delete=models.DO_NOTHING, db_index=False, related_name="messages"
+    )
     revision = models.PositiveIntegerField(default=1)
     tokens = models.PositiveIntegerField(default=0)
     length = models.PositiveIntegerField(default=0)
@@ -315,6 +352,7 @@ class Job(Row):
         RUNNING = "running", _("running")
         DONE = "done", _("done")
         FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="jobs")
     kind = models.CharField(max_length=32)
@@ -325,6 +363,12 @@ class Job(Row):
     #: Result and error together; its revision rises each time it is written.
     result = SealedField(null=True)
     result_revision = models.PositiveIntegerField(default=0)
+    #: Who works on it, and until when nobody else may; renewed while they do.
+    holder = models.UUIDField(null=True, blank=True)
+    lease = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    #: Whether somebody asked for it to stop.
+    cancel = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -332,7 +376,73 @@ class Job(Row):
     class Meta:
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
-        indexes: ClassVar = [Index(F("account"), F("id").desc(), name="ch_job_newest")]
+        indexes: ClassVar = [
+            Index(F("account"), F("id").desc(), name="ch_job_newest"),
+            Index(
+                fields=["state", "created_at"],
+                condition=Q(state__in=("queued", "running")),
+                name="ch_job_open",
+            ),
+        ]
+
+
+class Lease(models.Model):
+    """Which process alone does something, and until when."""
+
+    name = models.CharField(max_length=64, unique=True)
+    holder = models.UUIDField()
+    until = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("lease")
+        verbose_name_plural = _("leases")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RetentionPolicy(Row):
+    """How long what is kept where: of the site, a workflow, an account, or one of its tags.
+
+    Times are seconds; empty means as the wider policy says, 0 means never.
+    """
+
+    account = models.ForeignKey(
+        Account, null=True, blank=True, on_delete=models.CASCADE, related_name="policies"
+    )
+    workflow = models.CharField(max_length=64, blank=True)
+    tag = models.ForeignKey(Tag, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    idle_after = models.PositiveBigIntegerField(null=True, blank=True)
+    archive_after = models.PositiveBigIntegerField(null=True, blank=True)
+    delete_after = models.PositiveBigIntegerField(null=True, blank=True)
+    trash_for = models.PositiveBigIntegerField(null=True, blank=True)
+    #: Whether pinned sessions are archived and deleted like all others.
+    pinned_too = models.BooleanField(null=True, blank=True)
+    #: Whether somebody said yes to a policy that moves everything to the trash.
+    confirmed = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("retention policy")
+        verbose_name_plural = _("retention policies")
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(workflow="") | Q(account=None, tag=None), name="ch_policy_one_scope"
+            ),
+            models.CheckConstraint(
+                condition=Q(tag=None) | Q(account__isnull=False), name="ch_policy_tag_account"
+            ),
+            UniqueConstraint(
+                fields=["workflow"], condition=Q(account=None), name="ch_policy_workflow"
+            ),
+            UniqueConstraint(
+                fields=["account"],
+                condition=Q(account__isnull=False, tag=None),
+                name="ch_policy_account",
+            ),
+            UniqueConstraint(fields=["tag"], condition=Q(tag__isnull=False), name="ch_policy_tag"),
+        ]
 
 
 class Token(Row):

@@ -40,6 +40,7 @@ def session_json(session: Session, *, owned: bool = True) -> dict[str, Any]:
         "pinned": session.pinned and owned,
         "tags": tag_names(session) if owned else [],
         "message_count": session.message_count,
+        "archived_at": moment(session.archived_at),
         "deleted_at": moment(session.deleted_at),
         "damaged": None in (title, preview, metadata),
         "metadata": {

@@ -31,7 +31,7 @@ from .listing import Narrow
 from .models import Session
 from .querysets import SessionQuerySet
 from .search import find
-from .states import State
+from .states import LIVE, State
 from .workflows import Workflow
 
 TALK, READ, LIST, RECENT = 50, 100, 20, 5  # rows of a page
@@ -90,7 +90,7 @@ def chat(request: HttpRequest, workflow: str) -> HttpResponse:
     if not asked:
         return _talk(request, kind, None, reading.Window())
     found = verbs.open(request.user, workflow, _uuid(asked))
-    if not kind.responder or found.state != State.ACTIVE:
+    if not kind.responder or found.state == State.DELETED:
         return redirect("chathistory:session", found.uuid)
     window = reading.window(found, TALK, before=_number(request, "before"))
     return _talk(request, kind, found, window)
@@ -218,7 +218,7 @@ def _answering() -> list[Workflow]:
 
 
 def _resumable(rows: SessionQuerySet) -> SessionQuerySet:
-    return rows.filter(state=State.ACTIVE, workflow__in=[kind.name for kind in _answering()])
+    return rows.filter(state__in=LIVE, workflow__in=[kind.name for kind in _answering()])
 
 
 def _workflow(name: str) -> Workflow:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
 from chathistory import bulk, keyring
 from chathistory.exceptions import NotAllowed
 from chathistory.models import Account
+
+SYSTEM = UUID("00000000-0000-7000-8000-000000000000")
 
 
 def of(user: Any) -> Account:
@@ -18,15 +21,21 @@ def of(user: Any) -> Account:
     """
     if user is None or not user.is_authenticated or user.pk is None:
         raise NotAllowed("Sign in first.")
-    return Account.objects.filter(user=user).first() or _create(user)
+    return Account.objects.filter(user=user).first() or _create(user=user)
 
 
-def _create(user: Any) -> Account:
+def system() -> Account:
+    """Return the account that what the site does by itself is kept under; it has no user."""
+    named = {"uuid": SYSTEM}
+    return Account.objects.filter(**named).first() or _create(**named)
+
+
+def _create(**who: Any) -> Account:
     keyring.verify_master()
     try:
         with transaction.atomic(using=bulk.connection(Account).alias):
-            account = Account.objects.create(user=user)
+            account = Account.objects.create(**who)
             keyring.make_account_keys(account)
     except IntegrityError:  # another request was first
-        return Account.objects.get(user=user)
+        return Account.objects.get(**who)
     return account

@@ -82,7 +82,7 @@ def _append(
         (message,) = pipeline.store(op, fresh, [draft])
         columns = pipeline.follow(fresh, [draft])
         fresh.last_activity = op.at
-        touch(op, fresh, before, *_MOVED, *columns)
+        touch(op, fresh, before, *_MOVED, *columns, *pipeline.wake(fresh))
     message.session = fresh
     return message
 
@@ -92,6 +92,7 @@ def _before(session: Session) -> dict[str, Any]:
         "head_seq": session.head_seq,
         "last_seq": session.last_seq,
         "state": session.state,
+        "archived_at": str(session.archived_at or ""),
         "last_activity": session.last_activity.isoformat(),
         "title": records.title_of(session) if session.title else None,
     }

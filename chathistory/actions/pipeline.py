@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chathistory import bulk, crypto, ids, keyring, records, text
+from chathistory import bulk, crypto, ids, keyring, records, states, text
 from chathistory.exceptions import Conflict, Stale
 from chathistory.journal import Operation
 from chathistory.models import Message, Revision, Session
@@ -83,6 +83,15 @@ def alive(session: Session) -> Session:
     if session.state == State.DELETED:
         raise Conflict("The session is in the trash; restore it first.", state=session.state)
     return session
+
+
+def wake(session: Session) -> list[str]:
+    """Bring an idle or archived session back among the active; return the columns changed."""
+    state = states.after("wake", session.state)
+    if state is None:
+        return []
+    session.state, session.archived_at = state, None
+    return ["state", "archived_at"]
 
 
 def touch(op: Operation, session: Session, before: dict[str, Any], *columns: str) -> None:

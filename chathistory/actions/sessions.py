@@ -227,7 +227,8 @@ def _move(session: Session, user: Any, verb: str, version: int | None) -> Sessio
         state = states.after(verb, fresh.state)
         if state is not None:
             before = {"state": fresh.state, "deleted_at": str(fresh.deleted_at or "")}
-            fresh.state = state
+            was_archived = verb == "restore" and fresh.archived_at is not None
+            fresh.state = states.State.ARCHIVED if was_archived else state
             fresh.deleted_at = op.at if state == states.State.DELETED else None
             touch(op, fresh, before, "state", "deleted_at")
         elif fresh.state not in states.TRANSITIONS[verb].values():
