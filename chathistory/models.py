@@ -52,10 +52,15 @@ class Account(models.Model):
     key_version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now)
     erased_at = models.DateTimeField(null=True, blank=True)
+    #: The newest Change that is in a backup's segment.
+    shipped = models.BigIntegerField(default=0)
 
     class Meta:
         verbose_name = _("account")
         verbose_name_plural = _("accounts")
+        indexes: ClassVar = [
+            Index(fields=["id"], condition=Q(seq__gt=F("shipped")), name="ch_account_unshipped")
+        ]
 
     def __str__(self) -> str:
         return str(self.uuid)
@@ -459,3 +464,38 @@ class Token(Row):
     class Meta:
         verbose_name = _("API token")
         verbose_name_plural = _("API tokens")
+
+
+class Backup(Row):
+    """A container in the backup storage; the storage is the truth, this row a list of it."""
+
+    class Kind(models.TextChoices):
+        FULL = "full", _("full")
+        SEGMENT = "incremental", _("incremental")
+
+    #: Whose; empty for the whole system.
+    account = models.ForeignKey(
+        Account, null=True, blank=True, on_delete=models.SET_NULL, related_name="backups"
+    )
+    #: Uuid of the only session in it.
+    session = models.UUIDField(null=True, blank=True)
+    kind = models.CharField(max_length=16, choices=Kind)
+    chain = models.UUIDField()
+    number = models.PositiveIntegerField(default=0)
+    #: SHA-256 of the container, which is its name, and of the one before it in the chain.
+    name = models.CharField(max_length=64, unique=True)
+    previous = models.CharField(max_length=64, blank=True)
+    #: Everything committed by then is in it.
+    at = models.DateTimeField(db_index=True)
+    size = models.BigIntegerField(default=0)
+    #: Rows by table.
+    counts = models.JSONField(default=dict)
+    key = MasterSealedField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    verified_at = models.DateTimeField(null=True, blank=True)
+    drilled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("backup")
+        verbose_name_plural = _("backups")
+        indexes: ClassVar = [Index(fields=["chain", "number"], name="ch_backup_chain")]
