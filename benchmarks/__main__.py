@@ -15,7 +15,7 @@ from typing import Any
 
 from .table import HEAD, line
 
-TABLES = ("append", "showing", "importing", "searching", "strangers")
+TABLES = ("append", "showing", "importing", "searching", "strangers", "packing", "caching")
 RESULT = Path("build") / "bench.json"
 
 

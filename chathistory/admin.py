@@ -12,22 +12,28 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import ForeignKey, QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from . import crypto, keyring, policy, records
-from .crypto import Context
-from .exceptions import ChatHistoryError, Damaged
+from . import policy, records
+from .actions import accounts, backup, jobs, retention
+from .exceptions import ChatHistoryError
 from .fields import SealedField
+from .forms import PolicyForm
 from .models import (
     Account,
+    Backup,
     Change,
     DataKey,
     Job,
+    Lease,
     Message,
+    RetentionPolicy,
     Revision,
     Session,
     Share,
@@ -66,12 +72,21 @@ class ReadOnlyAdmin(_Admin):
     #: Foreign keys that lists show and methods follow.
     related: ClassVar[tuple[str, ...]] = ("account",)
 
-    actions = None
+    actions: Any = None
     ordering = ("-pk",)
     sortable_by = ()
     list_per_page = 50
     show_full_result_count = False
     paginator = BoundedPaginator
+
+    class Media:
+        css: ClassVar = {"all": ["chathistory/css/admin.css"]}
+
+    @admin.display(description=_("owner"))
+    def owner(self, row: Any) -> str:
+        """Return whose row it is, by name where the user is there."""
+        account = row.account
+        return "" if account is None else str(account.user or account)
 
     def has_add_permission(self, request: HttpRequest, *_args: Any) -> bool:
         """Refuse: rows are born in verbs."""
@@ -87,7 +102,8 @@ class ReadOnlyAdmin(_Admin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return rows with what is shown of their neighbours, and nothing sealed."""
-        rows = super().get_queryset(request).select_related(*self.related)
+        users = ["account__user"] if "account" in self.related else []
+        rows = super().get_queryset(request).select_related(*self.related, *users)
         return rows.defer(*_sealed(self.model), *self._sealed_neighbours())
 
     def get_search_results(
@@ -155,7 +171,15 @@ class SessionAdmin(ReadOnlyAdmin):
     """Conversations."""
 
     content = ("opened_title", "opened_preview", "opened_metadata", "opened_tags")
-    list_display = ("uuid", "account", "workflow", "state", "message_count", "last_activity")
+    list_display = (
+        "uuid",
+        "owner",
+        "workflow",
+        "state",
+        "message_count",
+        "last_activity",
+        "damaged",
+    )
     list_filter = ("state",)
     search_fields = ("uuid",)
 
@@ -227,7 +251,7 @@ class ChangeAdmin(ReadOnlyAdmin):
 
     content = ("opened_before",)
     related = ("account", "actor")
-    list_display = ("seq", "account", "at", "actor", "op", "table", "row")
+    list_display = ("seq", "owner", "at", "actor", "op", "table", "row")
 
     @admin.display(description=_("what it replaced"))
     def opened_before(self, change: Change) -> str:
@@ -240,7 +264,7 @@ class DataKeyAdmin(ReadOnlyAdmin):
     """Which keys there are; never the keys."""
 
     related = ("account", "session")
-    list_display = ("purpose", "version", "account", "session", "created_at", "retired_at")
+    list_display = ("purpose", "version", "owner", "session", "created_at", "retired_at")
 
 
 @admin.register(Tag)
@@ -249,7 +273,7 @@ class TagAdmin(ReadOnlyAdmin):
 
     secrets = ("digest",)
     content = ("opened_name",)
-    list_display = ("uuid", "account", "created_at")
+    list_display = ("uuid", "owner", "created_at")
     search_fields = ("uuid",)
 
     @admin.display(description=_("name"))
@@ -277,9 +301,17 @@ class JobAdmin(ReadOnlyAdmin):
     """Long work."""
 
     content = ("opened_arguments", "opened_result")
-    list_display = ("uuid", "account", "kind", "state", "progress", "total", "created_at")
-    list_filter = ("state",)
+    list_display = ("uuid", "owner", "kind", "state", "shown_progress", "attempts", "created_at")
+    list_filter = ("state", "kind")
     search_fields = ("uuid",)
+
+    @admin.display(description=_("progress"))
+    def shown_progress(self, job: Job) -> str:
+        """Return a bar, or how much was done where nobody knows of how much."""
+        if not job.total:
+            return f"{job.progress:,}"
+        bar = '<progress value="{}" max="{}"></progress> {} %'
+        return format_html(bar, job.progress, job.total, 100 * job.progress // job.total)
 
     @admin.display(description=_("arguments"))
     def opened_arguments(self, job: Job) -> str:
@@ -292,13 +324,101 @@ class JobAdmin(ReadOnlyAdmin):
         return _opened(records.open_job, job, "result")
 
 
+@admin.register(Lease)
+class LeaseAdmin(ReadOnlyAdmin):
+    """Who alone does something, and until when."""
+
+    related = ()
+    list_display = ("name", "holder", "until")
+
+
 @admin.register(Token)
 class TokenAdmin(ReadOnlyAdmin):
     """API tokens; of the secret not even the hash."""
 
     secrets = ("digest",)
-    list_display = ("uuid", "account", "scopes", "created_at", "expires_at", "revoked_at")
+    list_display = ("uuid", "owner", "scopes", "created_at", "expires_at", "revoked_at")
     search_fields = ("uuid",)
+
+
+@admin.register(RetentionPolicy)
+class RetentionPolicyAdmin(ReadOnlyAdmin):
+    """How long what is kept. A tag's policy is its owner's: to look at only."""
+
+    form = PolicyForm
+    related = ("account", "tag")
+    list_display = (
+        *("uuid", "workflow", "account", "tag", "idle_after", "archive_after", "delete_after"),
+        *("trash_for", "pinned_too", "confirmed"),
+    )
+    search_fields = ("uuid",)
+
+    def has_add_permission(self, request: HttpRequest, *_args: Any) -> bool:
+        """Let in whoever may set policies."""
+        return request.user.has_perm(retention.PERMISSION)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let in whoever may set policies."""
+        tagged = obj is not None and obj.tag_id is not None
+        return not tagged and request.user.has_perm(retention.PERMISSION)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Return the form's fields, or all columns to whoever may only look."""
+        may_set = self.has_change_permission(request, obj)
+        return list(PolicyForm.base_fields) if may_set else super().get_fields(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Keep the scope of a policy that there is."""
+        if not self.has_change_permission(request, obj):
+            return self.get_fields(request, obj)
+        return [] if obj is None else ["workflow", "account"]
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Return the form of whoever asks."""
+        form: Any = super().get_form(request, *args, **kwargs)
+        form.user = request.user
+        return form
+
+    def save_model(self, *_args: Any, **_kwargs: Any) -> None:
+        """Do nothing: the form's verb has saved it."""
+
+
+@admin.register(Backup)
+class BackupAdmin(ReadOnlyAdmin):
+    """What there is to restore from, when it was last read through and last restored."""
+
+    actions = ("verify", "back_up_now")
+    list_display = (
+        *("at", "kind", "owner", "number", "megabytes", "verified_at", "drilled_at", "chain"),
+    )
+    list_filter = ("kind",)
+    search_fields = ("uuid",)
+
+    @admin.display(description=_("size"))
+    def megabytes(self, row: Backup) -> str:
+        """Return the container's size."""
+        return filesizeformat(row.size)
+
+    def has_back_up_permission(self, request: HttpRequest) -> bool:
+        """Tell who may make and verify backups of the whole site."""
+        return request.user.has_perm("chathistory.add_backup")
+
+    @admin.action(description=_("Verify: read from end to end"), permissions=["back_up"])
+    def verify(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
+        """Verify each of the chosen, and name those that are damaged."""
+        for row in rows.exclude(kind=Backup.Kind.ARCHIVE):
+            try:
+                backup.verify(row, request.user)
+            except ChatHistoryError as error:
+                self.message_user(request, f"{row.name}: {error}", messages.ERROR)
+            else:
+                self.message_user(request, _("%s is whole.") % row.name)
+
+    @admin.action(description=_("Back up the whole site now"), permissions=["back_up"])
+    def back_up_now(self, request: HttpRequest, _rows: QuerySet[Any]) -> None:
+        """Queue a full backup."""
+        job = jobs.enqueue(accounts.system(), "backup.full", {})
+        self.message_user(request, _("Queued as job %s.") % job.uuid)
 
 
 def _body(message: Message) -> records.Body:
@@ -306,14 +426,7 @@ def _body(message: Message) -> records.Body:
 
 
 def _before(change: Change) -> Any:
-    if change.before is None:
-        return None
-    if change.session is None:
-        key = keyring.account_keys(change.account).rows
-    else:
+    session = None
+    if change.session is not None:
         session = Session.objects.filter(uuid=change.session, account=change.account).first()
-        if session is None:
-            raise Damaged("The session is gone, and its key with it.")
-        key = keyring.session_key(change.account, session, crypto.key_version(change.before))
-    context = Context("change", "before", change.row, change.session, change.table, change.seq)
-    return json.loads(crypto.unseal(key, change.before, context))
+    return records.open_before(change, session)

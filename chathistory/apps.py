@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as installed
+from django.conf import settings as host
 from django.db import router
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_delete
 from django.utils.translation import gettext_lazy as _
 
 
@@ -18,11 +22,17 @@ class ChatHistoryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks, and make the search index wherever tables are made."""
-        from chathistory import checks  # the models must be loaded first
+        """Register what registers itself, and fill what migrations leave empty."""
+        from chathistory import actions, checks  # the models must be loaded first
+        from chathistory.tasks import seeds
 
         assert checks  # noqa: S101  (imported for what it registers)
+        for module in pkgutil.iter_modules(actions.__path__):
+            import_module(f"{actions.__name__}.{module.name}")
         post_migrate.connect(_make_index, sender=self)
+        pre_delete.connect(_erase_person, sender=host.AUTH_USER_MODEL)
+        post_migrate.connect(seeds.seed, sender=self)
+        post_migrate.connect(_seed_policy, sender=self)
 
 
 def _make_index(using: str, **_kwargs: Any) -> None:
@@ -34,3 +44,21 @@ def _make_index(using: str, **_kwargs: Any) -> None:
     index().create()
     if not Message.objects.using(using).exists():
         index().clear()
+
+
+def _seed_policy(using: str, apps: Any = installed, **_kwargs: Any) -> None:
+    from chathistory.actions import retention  # the models must be loaded first
+    from chathistory.models import RetentionPolicy
+
+    there = "retentionpolicy" in apps.all_models["chathistory"]
+    if there and router.db_for_write(RetentionPolicy) == using:
+        retention.seed()
+
+
+def _erase_person(instance: Any, **_kwargs: Any) -> None:
+    from chathistory.actions import accounts, jobs  # the models must be loaded first
+    from chathistory.models import Account
+
+    account = Account.objects.filter(user=instance).first()
+    if account is not None:
+        jobs.enqueue(accounts.system(), "erase", {"account": str(account.uuid)})

@@ -20,6 +20,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "[::1]", "::1", ".localhost"}
 _POSITIVE = (
     *("MAX_MESSAGE_LENGTH", "MAX_MESSAGES_PER_SESSION", "MAX_TITLE_LENGTH", "MAX_METADATA_BYTES"),
     *("MAX_TAG_LENGTH", "MAX_TAGS", "MAX_BULK", "MAX_IMPORT_BYTES", "SEARCH_BUDGET", "MAX_STREAMS"),
+    *("MAX_UPLOAD_BYTES", "JOB_LEASE"),
 )
 
 
@@ -66,6 +67,20 @@ def workflows_are_whole(**_kwargs: Any) -> list[CheckMessage]:
             hint = "Give it label, icon, description and responder, a dotted path."
             found.append(Warning(f"Workflow {name!r}: {error}.", hint=hint, id="chathistory.W004"))
     return found
+
+
+@register()
+def cache_is_there(**_kwargs: Any) -> list[CheckMessage]:
+    """The cache that opened pages are kept in is one of Django's."""
+    if not settings.CACHE or settings.CACHE in host.CACHES:
+        return []
+    return [
+        Error(
+            f"CHATHISTORY_CACHE is {settings.CACHE!r}, which CACHES does not name.",
+            hint=f"One of: {', '.join(host.CACHES)}; or leave it empty.",
+            id="chathistory.E005",
+        )
+    ]
 
 
 @register(Tags.models)

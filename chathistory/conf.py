@@ -33,10 +33,20 @@ class Settings:
     MAX_TAGS: int = 50
     #: Sessions named in one bulk request.
     MAX_BULK: int = 1_000
-    #: Bytes of an upload imported within the request; larger files go through a command.
+    #: Bytes of an upload imported within the request; a larger one becomes a job.
     MAX_IMPORT_BYTES: int = 20_000_000
+    #: Bytes of an upload altogether; more is refused.
+    MAX_UPLOAD_BYTES: int = 2_000_000_000
+    #: Seconds after which a job that its worker no longer keeps is given to another.
+    JOB_LEASE: int = 60
     #: Messages opened for one search page before the answer says ``complete: false``.
     SEARCH_BUDGET: int = 20_000
+    #: Name of one of Django's CACHES that keeps opened pages, sealed, for all processes; none: "".
+    CACHE: str = ""
+    #: Seconds between two segments of the shipper.
+    SHIP_SECONDS: float = 10
+    #: Of how many hours, days, weeks and months the last backup is kept.
+    BACKUP_KEEP: dict[str, int] = {"hourly": 24, "daily": 7, "weekly": 5, "monthly": 12}
     #: Answers streaming at once in one process.
     MAX_STREAMS: int = 4
 

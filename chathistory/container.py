@@ -15,7 +15,7 @@ import io
 import json
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,10 +26,11 @@ MAGIC = b"CHATSEAL1\n"
 FRAME = 1 << 20
 _LENGTH = struct.Struct(">I")
 _TAG = 16
+_RECORD = _LENGTH.size + FRAME + _TAG  # bytes of every frame but the last, in the file
 _MOST_HEADER = 65_536
 
 
-def write(file: BinaryIO, key: bytes, header: dict[str, Any], plain: Iterable[bytes]) -> str:
+def write(file: IO[bytes], key: bytes, header: dict[str, Any], plain: Iterable[bytes]) -> str:
     """Write a container of the bytes ``plain`` yields; return the SHA-256 of the file in hex.
 
     ``key`` is 32 random bytes that seal nothing else.
@@ -71,6 +72,62 @@ def read(file: BinaryIO, key: bytes) -> Iterator[bytes]:
 def reader(file: BinaryIO, key: bytes) -> BinaryIO:
     """Return the plain bytes as a file to read from the beginning to the end."""
     return io.BufferedReader(_Raw(read(file, key)), FRAME)
+
+
+def seekable(file: BinaryIO, key: bytes) -> BinaryIO:
+    """Return the plain bytes as a file to read anywhere. Raises Damaged where the end is not."""
+    return io.BufferedReader(_Random(file, key), FRAME)
+
+
+class _Random(io.RawIOBase):
+    """Opens one frame at a time; the last was proved to be the last."""
+
+    def __init__(self, file: BinaryIO, key: bytes) -> None:
+        lead, _ = _lead(file)
+        self._file, self._start = file, len(lead)
+        self._aead, self._bound = AESGCM(key), hashlib.sha256(lead).digest()
+        sealed = max(0, file.seek(0, io.SEEK_END) - self._start - 1)
+        self._last = sealed // _RECORD
+        self._held = -1
+        self._frame = b""
+        self.size = self._last * FRAME + len(self._load(self._last))
+        if file.read(1):
+            raise Damaged("Bytes follow the container's end.")
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
+        if start + offset < 0:
+            raise ValueError("before the beginning")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, target: Any) -> int:
+        if self._at >= self.size:
+            return 0
+        number, skip = divmod(self._at, FRAME)
+        piece = self._load(number)[skip : skip + len(target)]
+        target[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+    def _load(self, number: int) -> bytes:
+        if number != self._held:
+            self._file.seek(self._start + number * _RECORD)
+            frame, is_last = _open(self._aead, _record(self._file), self._bound, number)
+            if is_last != (number == self._last):
+                raise Damaged("The container breaks off.")
+            self._held, self._frame = number, frame
+        return self._frame
 
 
 class _Raw(io.RawIOBase):

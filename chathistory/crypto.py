@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import sys
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
@@ -22,12 +24,24 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .exceptions import Damaged
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 FORMAT = 1
-PLAIN, DEFLATE = 0, 1
+PLAIN, DEFLATE, ZSTD = 0, 1, 2
 KEY_BYTES = 32
 _HEADER = struct.Struct(">BBI12s")
 _TAIL = struct.Struct(">16s16sQ")
 _WORTH_PACKING = 128  # shorter texts do not shrink
+_ZSTD_LEVEL = 19  # slow to pack, which is done once, and as fast to open as any other
+#: What opens each codec. No bound on what it opens to: it is authentic, so it passed our limits.
+_OPENERS: dict[int, Callable[[bytes], bytes]] = {
+    PLAIN: bytes,
+    DEFLATE: zlib.decompress,
+    ZSTD: zstd.decompress,
+}
 _NIL = bytes(16)
 
 
@@ -73,6 +87,15 @@ def pack(text: bytes) -> tuple[int, bytes]:
     return (DEFLATE, packed) if len(packed) < len(text) else (PLAIN, text)
 
 
+def pack_tightly(text: bytes) -> tuple[int, bytes]:
+    """Return ``(codec, bytes)`` of what is seldom written: Zstandard (RFC 8878) if smaller.
+
+    It takes about 1 ms for 5 kB, in which other threads run.
+    """
+    packed = zstd.compress(text, _ZSTD_LEVEL)
+    return (ZSTD, packed) if len(packed) < len(text) else (PLAIN, text)
+
+
 def seal(key: Key, text: bytes, context: Context) -> bytes:
     """Return the sealed record of ``text``, deflated when that is smaller."""
     return seal_packed(key, *pack(text), context)
@@ -88,14 +111,13 @@ def seal_packed(key: Key, codec: int, packed: bytes, context: Context) -> bytes:
 def unseal(key: Key, record: bytes, context: Context) -> bytes:
     """Return the text of a record. Raises Damaged when it is not the one sealed for ``context``."""
     header, rest = record[: _HEADER.size], record[_HEADER.size :]
-    if len(header) < _HEADER.size or header[0] != FORMAT or header[1] not in (PLAIN, DEFLATE):
+    if len(header) < _HEADER.size or header[0] != FORMAT or header[1] not in _OPENERS:
         raise Damaged("The record's header is not one of ours.")
     try:
         packed = key.aead.decrypt(header[6:], rest, context.bound_to(header))
     except InvalidTag:
         raise Damaged from None
-    # No bound on what it opens to: it is authentic, so it was a text that passed our limits.
-    return packed if header[1] == PLAIN else zlib.decompress(packed)
+    return _OPENERS[header[1]](packed)
 
 
 def key_version(record: bytes) -> int:

@@ -78,6 +78,12 @@ class Unavailable(ChatHistoryError):
     code = "unavailable"
 
 
+class Maintenance(Unavailable):
+    """The site is being restored; try again in a minute."""
+
+    code = "maintenance"
+
+
 class MasterKeyError(Unavailable):
     """The master key that seals this data is missing or wrong."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import UUID, uuid5
+from hashlib import sha1
+from uuid import UUID
 
 from uuid6 import uuid7
 
@@ -17,9 +18,15 @@ def new_id() -> UUID:
     return UUID(int=uuid7().int)
 
 
-def derived_id(account: UUID, origin: str) -> UUID:
-    """Return the id that an imported thing always gets in this account."""
-    return uuid5(account, origin)
+def derived_id(space: UUID, *names: str) -> UUID:
+    """Return the id that what is named so always gets in ``space``, and nothing else does.
+
+    A UUIDv5 (RFC 9562) of the names joined with colons; whatever text a file may name it by will
+    do, lone surrogates too.
+    """
+    joined = ":".join(name.replace("\\", r"\\").replace(":", r"\:") for name in names)
+    named = space.bytes + joined.encode("utf-8", "surrogatepass")
+    return UUID(bytes=sha1(named, usedforsecurity=False).digest()[:16], version=5)
 
 
 def milliseconds(moment: datetime) -> int:

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from . import bulk, crypto, ids, keyring
+from . import bulk, crypto, ids, keyring, maintenance
 from .crypto import Context, Key
 from .models import Account, Change, Session
 from .records import dump
@@ -28,15 +28,18 @@ class Operation:
     """One verb's transaction on one account.
 
     After entry ``account`` holds the current epoch and key version, and ``at`` is the time of
-    every Change in it: never earlier than the account's last.
+    every Change in it: never earlier than the account's last. Work on many accounts gives them
+    all one ``operation``, by which it is found again.
     """
 
-    def __init__(self, account: Account, actor: Account | None, op: str) -> None:
+    def __init__(
+        self, account: Account, actor: Account | None, op: str, operation: UUID | None = None
+    ) -> None:
         self.account = account
         self.at: datetime = timezone.now()
         self._actor = actor.pk if actor else None
         self._op = op
-        self._operation = ids.new_id()
+        self._operation = operation or ids.new_id()
         self._seq = 0
         self._rows: list[tuple[Any, ...]] = []
         self._atomic = transaction.atomic(using=bulk.connection(Account).alias)
@@ -45,6 +48,7 @@ class Operation:
         self._atomic.__enter__()
         try:
             self._lock()
+            maintenance.check()
         except BaseException as error:
             self._atomic.__exit__(type(error), error, error.__traceback__)
             raise

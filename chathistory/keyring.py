@@ -1,29 +1,33 @@
 """Data keys: made, wrapped, found again; a bounded cache that compares versions on every use.
 
 A cache key holds the account's key version, which every caller has just read with the rows it
-wants to open: rotation or erasure in one process therefore holds in all of them at once.
+wants to open: rotation or erasure in one process therefore holds in all of them at once. What a
+transaction makes or reads is its own until it commits: after a rollback another process may
+store other keys under the same names.
 """
 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
 from . import bulk, crypto, master
 from .crypto import Context, Key
 from .exceptions import Damaged, MasterKeyError
+from .lru import Lru
 from .models import Account, DataKey, Session
 from .search.tokens import Keyed
 
 Purpose = DataKey.Purpose
-_CAPACITY = 20_000
+_CAPACITY = 40_000
+#: In place of a version: all keys of the session were loaded.
+_ALL = 0
 _SESSION_KEY = ("account", "purpose", "session", "version", "wrapped", "created_at")
 
 
@@ -37,37 +41,48 @@ class AccountKeys:
     search: Keyed
 
 
-class _Cache:
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._items: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, name: tuple[Any, ...]) -> Any:
-        with self._lock:
-            if name in self._items:
-                self._items.move_to_end(name)
-            return self._items.get(name)
-
-    def put(self, name: tuple[Any, ...], item: Any) -> None:
-        with self._lock:
-            self._items[name] = item
-            if len(self._items) > self._capacity:
-                self._items.popitem(last=False)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._items.clear()
+_accounts: Lru[AccountKeys] = Lru(200)
+_sessions: Lru[Key] = Lru(_CAPACITY)
 
 
-_accounts = _Cache(200)
-_sessions = _Cache(_CAPACITY)
+class _Pending(dict[tuple[Lru[Any], tuple[Any, ...]], Any]):
+    """What one transaction knows. Django calls it on commit, and lets go of it on a rollback."""
+
+    def __call__(self) -> None:
+        for (cache, name), found in self.items():
+            cache.put(name, found)
+
+
+def _pending() -> list[_Pending]:
+    waiting = bulk.connection(DataKey).run_on_commit
+    return [call for _, call, *_ in waiting if isinstance(call, _Pending)]
+
+
+def _find(cache: Lru[Any], name: tuple[Any, ...]) -> Any:
+    kept = cache.get(name)
+    if kept is not None:
+        return kept
+    return next((found[cache, name] for found in _pending() if (cache, name) in found), None)
+
+
+def _put(cache: Lru[Any], name: tuple[Any, ...], found: Any) -> None:
+    link = bulk.connection(DataKey)
+    if not link.in_atomic_block:
+        cache.put(name, found)
+        return
+    last = link.run_on_commit[-1:]
+    if last and isinstance(last[0][1], _Pending) and last[0][0] == set(link.savepoint_ids):
+        last[0][1][cache, name] = found
+    else:
+        transaction.on_commit(_Pending({(cache, name): found}), using=link.alias)
 
 
 def forget() -> None:
     """Empty the caches."""
-    _accounts.clear()
-    _sessions.clear()
+    _accounts.forget()
+    _sessions.forget()
+    for pending in _pending():
+        pending.clear()
 
 
 def verify_master() -> None:
@@ -111,19 +126,21 @@ def make_session_keys(account: Account, sessions: Iterable[Session]) -> None:
     wrapping = account_keys(account).wrapping
     rows, now = [], timezone.now()
     for session in sessions:
-        wrapped, key = _wrap(wrapping, account, Purpose.SESSION, session.uuid)
-        rows.append((account.pk, Purpose.SESSION.value, session.pk, 1, wrapped, now))
-        _sessions.put(_name(account, session.uuid, 1), key)
+        version = session.key_version
+        wrapped, key = _wrap(wrapping, account, Purpose.SESSION, session.uuid, version)
+        rows.append((account.pk, Purpose.SESSION.value, session.pk, version, wrapped, now))
+        _put(_sessions, _name(account, session.uuid, version), key)
+        _put(_sessions, _name(account, session.uuid, _ALL), key)
     bulk.insert(DataKey, _SESSION_KEY, rows)
 
 
 def account_keys(account: Account) -> AccountKeys:
     """Return an account's keys. Raises MasterKeyError or Damaged."""
     name = (account.uuid, account.key_version)
-    found = _accounts.get(name)
+    found = _find(_accounts, name)
     if found is None:
         found = _load_account(account)
-        _accounts.put(name, found)
+        _put(_accounts, name, found)
     keys: AccountKeys = found
     return keys
 
@@ -136,10 +153,10 @@ def session_key(account: Account, session: Session, version: int | None = None) 
 
 def key_of(account: Account, pk: int, uuid: UUID, version: int) -> Key:
     """Return one version of the key of the session with this key and uuid. Raises Damaged."""
-    found = _sessions.get(_name(account, uuid, version))
+    found = _find(_sessions, _name(account, uuid, version))
     if found is None:
-        load_sessions(account, [(pk, uuid)])
-        found = _sessions.get(_name(account, uuid, version))
+        _load(account, {pk: uuid})
+        found = _find(_sessions, _name(account, uuid, version))
     if found is None:
         raise Damaged("The key of this session is gone.")
     key: Key = found
@@ -148,9 +165,14 @@ def key_of(account: Account, pk: int, uuid: UUID, version: int) -> Key:
 
 def load_sessions(account: Account, sessions: Iterable[tuple[int, UUID]]) -> None:
     """Load the keys of several sessions of one account in one query, where not yet known."""
-    missing = {pk: uuid for pk, uuid in sessions if _sessions.get(_name(account, uuid, 1)) is None}
-    if not missing:
-        return
+    missing = {
+        pk: uuid for pk, uuid in sessions if _find(_sessions, _name(account, uuid, _ALL)) is None
+    }
+    if missing:
+        _load(account, missing)
+
+
+def _load(account: Account, missing: dict[int, UUID]) -> None:
     rows = DataKey.objects.filter(session__in=missing, account=account)
     wrapping = account_keys(account).wrapping
     for pk, version, wrapped in rows.values_list("session_id", "version", "wrapped"):
@@ -158,7 +180,9 @@ def load_sessions(account: Account, sessions: Iterable[tuple[int, UUID]]) -> Non
         raw = crypto.unseal(
             wrapping, bytes(wrapped or b""), _context(account, Purpose.SESSION, uuid, version)
         )
-        _sessions.put(_name(account, uuid, version), Key(version, raw))
+        key = Key(version, raw)
+        _put(_sessions, _name(account, uuid, version), key)
+        _put(_sessions, _name(account, uuid, _ALL), key)
 
 
 def _load_account(account: Account) -> AccountKeys:
@@ -186,9 +210,12 @@ def _load_account(account: Account) -> AccountKeys:
     )
 
 
-def _wrap(wrapping: Key, account: Account, purpose: str, session: UUID | None) -> tuple[bytes, Key]:
+def _wrap(
+    wrapping: Key, account: Account, purpose: str, session: UUID | None, version: int = 1
+) -> tuple[bytes, Key]:
     raw = crypto.new_key()
-    return crypto.seal(wrapping, raw, _context(account, purpose, session, 1)), Key(1, raw)
+    context = _context(account, purpose, session, version)
+    return crypto.seal(wrapping, raw, context), Key(version, raw)
 
 
 def _context(account: Account, purpose: str, session: UUID | None, version: int) -> Context:

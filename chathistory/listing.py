@@ -128,9 +128,9 @@ def _after(cursor: str | None, order: str) -> list[Any] | None:
         values[-2] = adapt(_moment(values[-2]))
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         given, values = None, []
-    kinds = {"shown": [bool, object, int], "updated": [object, int]}[order]
-    right = given == order and len(values) == len(kinds)
-    right = right and all(isinstance(v, k) for v, k in zip(values, kinds, strict=True))
+    # A bool is an int to Python, but not to PostgreSQL.
+    kinds = [type(value) for value in values[:-2] + values[-1:]]
+    right = given == order and kinds == {"shown": [bool, int], "updated": [int]}[order]
     if not right or abs(values[-1]) >= 2**63:
         raise Invalid("Not a cursor that this list gave.", field="cursor")
     return values

@@ -166,6 +166,8 @@ class Session(Row):
     archived_at = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
     purge_after = models.DateTimeField(null=True, blank=True)
+    #: When its removal for good began; from then on nothing brings it back.
+    purging_at = models.DateTimeField(null=True, blank=True)
 
     objects = SessionQuerySet.as_manager()
 
@@ -191,6 +193,7 @@ class Session(Row):
                 condition=Q(compressed=True, state__in=(State.ACTIVE, State.IDLE)),
                 name="ch_session_to_unpack",
             ),
+            Index(fields=["id"], condition=Q(damaged__gt=0), name="ch_session_damaged"),
         ]
 
 
@@ -232,6 +235,7 @@ class Message(Row):
     block = models.ForeignKey(
         Block, null=True, on_delete=models.DO_NOTHING, db_index=False, related_name="messages"
     )
+    #: Rises with each new text; 0 once a tombstone's was removed for good.
     revision = models.PositiveIntegerField(default=1)
     tokens = models.PositiveIntegerField(default=0)
     length = models.PositiveIntegerField(default=0)
@@ -251,7 +255,16 @@ class Message(Row):
         constraints: ClassVar = [
             UniqueConstraint(fields=["session", "seq"], name="ch_message_session_seq")
         ]
-        indexes: ClassVar = [Index(fields=["account", "changed"], name="ch_message_changed")]
+        indexes: ClassVar = [
+            Index(fields=["account", "changed"], name="ch_message_changed"),
+            Index(
+                fields=["deleted_at", "id"],
+                condition=Q(deleted_at__isnull=False, revision__gt=0),
+                name="ch_message_to_empty",
+            ),
+            # The database looks here whenever a block goes.
+            Index(fields=["block"], condition=Q(block__isnull=False), name="ch_message_block"),
+        ]
 
 
 class Revision(Row):
@@ -300,6 +313,15 @@ class Change(models.Model):
         verbose_name_plural = _("changes")
         constraints: ClassVar = [
             UniqueConstraint(fields=["account", "seq"], name="ch_change_account_seq")
+        ]
+        indexes: ClassVar = [
+            # What purges take away: of one session, and of the oldest.
+            Index(
+                fields=["session"],
+                condition=Q(before__isnull=False),
+                name="ch_change_before",
+            ),
+            Index(fields=["id"], condition=Q(before__isnull=False), name="ch_change_oldest"),
         ]
 
     def __str__(self) -> str:
@@ -472,6 +494,7 @@ class Backup(Row):
     class Kind(models.TextChoices):
         FULL = "full", _("full")
         SEGMENT = "incremental", _("incremental")
+        ARCHIVE = "archive", _("a person's archive")
 
     #: Whose; empty for the whole system.
     account = models.ForeignKey(

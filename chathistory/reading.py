@@ -9,7 +9,9 @@ from itertools import groupby
 from typing import Any, Self
 from uuid import UUID
 
-from . import keyring, records, represent, workflows
+from django.utils.safestring import mark_safe
+
+from . import cache, keyring, represent, workflows
 from .exceptions import NotFound
 from .models import Message, Session
 from .states import State
@@ -36,6 +38,11 @@ class Card:
         return self.session.state == State.DELETED
 
     @property
+    def archived(self) -> bool:
+        """Whether the session was put away."""
+        return self.session.state == State.ARCHIVED
+
+    @property
     def may_resume(self) -> bool:
         """Whether anybody answers in this kind of chat."""
         return bool(self.workflow.responder) and not self.in_trash
@@ -45,19 +52,18 @@ class Card:
 class Entry:
     """A message as the API gives it, and the ids of all its versions, itself among them."""
 
-    message: Message
     shown: dict[str, Any]
     versions: Sequence[str] = ()
 
     @property
     def speaks(self) -> bool:
         """Whether a person or the model says this."""
-        return self.message.role in SPEAKERS
+        return self.shown["role"] in SPEAKERS
 
     @property
     def failed(self) -> bool:
         """Whether this is an answer that did not come to its end."""
-        return self.message.status == Message.Status.FAILED
+        return bool(self.shown["status"] == Message.Status.FAILED)
 
     @property
     def number(self) -> int:
@@ -82,12 +88,14 @@ class Window:
     entries: list[Entry] = field(default_factory=list)
     earlier: int | None = None
     later: int | None = None
+    #: The session's title, preview and metadata, opened.
+    parts: dict[str, Any] | None = None
 
     @property
     def waits(self) -> bool:
         """Whether the branch ends in a question without an answer, or with one that failed."""
         last = self.entries[-1] if self.entries and not self.later else None
-        return last is not None and (last.failed or last.message.role == "user")
+        return last is not None and (last.failed or last.shown["role"] == "user")
 
 
 class Tree:
@@ -142,17 +150,20 @@ def cards(sessions: Iterable[Session], user: Any) -> list[Card]:
     return [_card(row, user, table) for row in rows]
 
 
-def card(session: Session, user: Any) -> Card:
-    """Open one session."""
-    return _card(session, user, workflows.known())
+def card(session: Session, user: Any, parts: dict[str, Any] | None = None) -> Card:
+    """Open one session, unless its ``parts`` are at hand."""
+    return _card(session, user, workflows.known(), parts)
 
 
-def _card(session: Session, user: Any, table: dict[str, Workflow]) -> Card:
+def _card(
+    session: Session, user: Any, table: dict[str, Workflow], parts: dict[str, Any] | None = None
+) -> Card:
     mine = session.account.user_id == user.pk
+    parts = parts or represent.opened(session)
     return Card(
         session=session,
-        title=records.or_damaged(records.title_of, session),
-        preview=records.or_damaged(records.preview_of, session),
+        title=parts["title"],
+        preview=parts["preview"],
         workflow=table.get(session.workflow) or Workflow(session.workflow, session.workflow),
         owner="" if mine else represent.user_id(session.account),
     )
@@ -175,6 +186,27 @@ def window(
     They are those right before or after a seq, or those around ``message``, or the last ones.
     Raises NotFound when ``message`` is not of this session.
     """
+    asked = {"message": message, "before": before, "after": after}
+    name = "-".join([f"branch-{size}", *(f"{k}={v}" for k, v in asked.items() if v is not None)])
+    page = cache.page(session, name, lambda: _opened(session, size, message, before, after))
+    return Window(
+        [Entry(_safe(shown), versions) for shown, versions in page["entries"]],
+        page["earlier"],
+        page["later"],
+        page["parts"],
+    )
+
+
+def _safe(shown: dict[str, Any]) -> dict[str, Any]:
+    """Mark as safe what the renderer made, whether it comes from a cache or not."""
+    html = shown.get("content_html")
+    return shown if html is None else shown | {"content_html": mark_safe(html)}  # noqa: S308
+
+
+def _opened(
+    session: Session, size: int, message: UUID | None, before: int | None, after: int | None
+) -> tuple[dict[str, Any], bool]:
+    """Return a window as JSON, and whether all of it opened."""
     tree = Tree.of(session)
     target = None if message is None else _seq(session, message)
     path = tree.path(session.head_seq) if target is None else tree.through(target, session.head_seq)
@@ -186,11 +218,14 @@ def window(
     else:
         start = max(0, min(path.index(target) - size // 2, len(path) - size))
     end = start + size
-    return Window(
-        entries=_entries(session, tree, path[start:end]),
-        earlier=path[start] if 0 < start < len(path) else None,
-        later=path[end - 1] if end < len(path) else None,
-    )
+    parts, entries = represent.opened(session), _entries(session, tree, path[start:end])
+    page = {
+        "entries": entries,
+        "earlier": path[start] if 0 < start < len(path) else None,
+        "later": path[end - 1] if end < len(path) else None,
+        "parts": parts,
+    }
+    return page, None not in parts.values() and not any(shown["damaged"] for shown, _ in entries)
 
 
 def _seq(session: Session, message: UUID) -> int:
@@ -201,13 +236,15 @@ def _seq(session: Session, message: UUID) -> int:
     return seq
 
 
-def _entries(session: Session, tree: Tree, seqs: list[int]) -> list[Entry]:
+def _entries(
+    session: Session, tree: Tree, seqs: list[int]
+) -> list[tuple[dict[str, Any], list[str]]]:
     rows = list(session.messages.filter(seq__in=seqs).order_by("seq"))
     versions = {seq: tree.versions(seq) for seq in seqs}
     several = {one for group in versions.values() if len(group) > 1 for one in group}
     names = dict(session.messages.filter(seq__in=several).values_list("seq", "uuid"))
     shown = represent.messages_json(session, rows, html=True)
     return [
-        Entry(row, json, [str(names[seq]) for seq in versions[row.seq] if seq in names])
+        (json, [str(names[seq]) for seq in versions[row.seq] if seq in names])
         for row, json in zip(rows, shown, strict=True)
     ]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from . import crypto, keyring, text
+from . import blocks, crypto, keyring, text
 from .crypto import Context, Key
 from .exceptions import Damaged
-from .models import Account, Job, Message, Revision, Session, Tag
+from .models import Account, Change, Job, Message, Revision, Session, Tag
 
 #: A NUL as JSON writes it: after an even number of backslashes.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -63,10 +63,29 @@ def body_context(row: UUID, session: UUID, role: str, revision: int) -> Context:
 
 
 def open_packed(message: Message, session: Session) -> bytes:
-    """Return a message's packed body. Raises Damaged."""
+    """Return a message's packed body, from its block where it is in one. Raises Damaged."""
+    if message.block_id is not None:
+        return _from_block(message, session)
     key = keyring.session_key(session.account, session, crypto.key_version(message.body))
     context = body_context(message.uuid, session.uuid, message.role, message.revision)
     return crypto.unseal(key, message.body, context)
+
+
+def _from_block(message: Message, session: Session) -> bytes:
+    try:
+        return blocks.body(message, session)
+    except Damaged:
+        # Somebody may have unpacked it, and then even edited it, since the row was read.
+        elsewhere = Message.objects.filter(pk=message.pk).exclude(block=message.block_id)
+        moved = elsewhere.first()
+        if moved is None:
+            raise
+    if moved.revision == message.revision:
+        return open_packed(moved, session)
+    earlier = Revision.objects.filter(message=moved, revision=message.revision).first()
+    if earlier is None:
+        raise Damaged("The message was removed meanwhile.")
+    return _earlier(earlier, session)
 
 
 def open_body(message: Message, session: Session) -> Body:
@@ -81,9 +100,13 @@ def seal_revision(row: UUID, session: UUID, number: int, packed: bytes, key: Key
 
 def open_revision(row: Revision, session: Session) -> Body:
     """Return an earlier text. Raises Damaged."""
+    return unpack(_earlier(row, session))
+
+
+def _earlier(row: Revision, session: Session) -> bytes:
     key = keyring.session_key(session.account, session, crypto.key_version(row.body))
     context = Context("revision", "body", row.uuid, session.uuid, "", row.revision)
-    return unpack(crypto.unseal(key, row.body, context))
+    return crypto.unseal(key, row.body, context)
 
 
 def set_column(session: Session, column: str, value: Any) -> None:
@@ -160,6 +183,23 @@ def open_job(job: Job, column: str) -> Any:
 def _job_context(job: Job, column: str) -> Context:
     revision = job.result_revision if column == "result" else 0
     return Context("job", column, job.uuid, None, job.kind, revision)
+
+
+def open_before(change: Change, session: Session | None) -> Any:
+    """Return what a row said before a change of it; ``session`` is the one the change names.
+
+    Raises Damaged, also where the session is gone and its key with it.
+    """
+    if change.before is None:
+        return None
+    if change.session is None:
+        key = keyring.account_keys(change.account).rows
+    elif session is None:
+        raise Damaged("The session is gone, and its key with it.")
+    else:
+        key = keyring.session_key(change.account, session, crypto.key_version(change.before))
+    context = Context("change", "before", change.row, change.session, change.table, change.seq)
+    return json.loads(crypto.unseal(key, change.before, context))
 
 
 def or_damaged(read: Any, row: Any, *more: Any) -> Any:

@@ -7,7 +7,7 @@ one thing before anybody is served. Modules of ``actions`` register when the app
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -34,6 +34,8 @@ class Kind:
     function: Callable[[Any], Any]
     #: Whether people may ask for it.
     public: bool
+    #: The arguments that people may give.
+    takes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,11 @@ PURGES: list[Callable[..., None]] = []
 STARTS: list[Callable[[], Finding]] = []
 
 
-def job(name: str, *, public: bool = False) -> Callable[[F], F]:
+def job(name: str, *, public: bool = False, takes: Iterable[str] = ()) -> Callable[[F], F]:
     """Register a function as a kind of job."""
 
     def register(function: F) -> F:
-        KINDS[name] = Kind(name, function, public)
+        KINDS[name] = Kind(name, function, public, frozenset(takes))
         return function
 
     return register

@@ -21,11 +21,24 @@ def user_id(account: Account) -> str:
     return account.user.get_username() if account.user else str(account.uuid)
 
 
-def session_json(session: Session, *, owned: bool = True) -> dict[str, Any]:
-    """Return a session without its messages; a part that does not open is null, and says so."""
-    title = records.or_damaged(records.title_of, session)
-    preview = records.or_damaged(records.preview_of, session)
-    metadata = records.or_damaged(records.metadata_of, session)
+def opened(session: Session) -> dict[str, Any]:
+    """Return title, preview and metadata of a session; what does not open is None."""
+    return {
+        "title": records.or_damaged(records.title_of, session),
+        "preview": records.or_damaged(records.preview_of, session),
+        "metadata": records.or_damaged(records.metadata_of, session),
+    }
+
+
+def session_json(
+    session: Session, *, owned: bool = True, parts: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return a session without its messages; a part that does not open is null, and says so.
+
+    ``parts`` is what ``opened`` gave, and the tags' names, where they are at hand.
+    """
+    parts = parts or opened(session) | {"tags": tag_names(session) if owned else []}
+    title, preview, metadata = parts["title"], parts["preview"], parts["metadata"]
     return {
         "session_id": str(session.uuid),
         "user_id": user_id(session.account),
@@ -38,15 +51,18 @@ def session_json(session: Session, *, owned: bool = True) -> dict[str, Any]:
         "state": session.state,
         "version": session.version,
         "pinned": session.pinned and owned,
-        "tags": tag_names(session) if owned else [],
+        "tags": parts["tags"] if owned else [],
         "message_count": session.message_count,
+        "hold": session.hold,
         "archived_at": moment(session.archived_at),
         "deleted_at": moment(session.deleted_at),
-        "damaged": None in (title, preview, metadata),
+        "purge_after": moment(session.purge_after),
+        "damaged": session.damaged > 0 or None in (title, preview, metadata),
         "metadata": {
             **(metadata or {}),
             "total_tokens": session.total_tokens,
             "last_activity": moment(session.last_activity),
+            **({"compressed": True} if session.compressed else {}),
         },
     }
 
@@ -107,6 +123,6 @@ def message_json(
         "author": body.author,
         "content": body.content,
         "blocks": body.blocks,
-        "metadata": text.facts(body.content) | body.metadata,
+        "metadata": body.metadata | text.facts(body.content),
     }
     return shown | ({"content_html": render.to_html(body.content)} if html else {})

@@ -1,12 +1,19 @@
-"""What a process does before it serves anybody."""
+"""What is done before anybody is served."""
 
 from __future__ import annotations
 
+import logging
+
 from django.core.checks import ERROR, Tags, run_checks
 from django.core.exceptions import ImproperlyConfigured
-from django.db import router
+from django.db import DatabaseError, router
 
+from chathistory import health
+from chathistory.actions import checking
+from chathistory.exceptions import ChatHistoryError
 from chathistory.models import Message
+
+_log = logging.getLogger(__name__)
 
 
 def verify() -> None:
@@ -19,3 +26,36 @@ def verify() -> None:
     errors = [one for one in found if one.level >= ERROR and str(one.id).startswith("chathistory.")]
     if errors:
         raise ImproperlyConfigured("\n".join(f"{one.id}: {one.msg} {one.hint}" for one in errors))
+
+
+def check() -> health.Report:
+    """Look over what is stored, log what was found, and queue the full check as a job.
+
+    Once for each start of a site, in any one of its processes, after ``verify``. It takes
+    milliseconds, whatever the size of the data, and stops nobody: what is damaged says so, and
+    the rest is served.
+    """
+    report = health.quick()
+    _log.info(
+        "Start-up check: total_sessions=%d recovered_sessions=%d corrupted_sessions=%d errors=%d"
+        " in %.3f s",
+        report.total_sessions,
+        report.recovered_sessions,
+        report.corrupted_sessions,
+        len(report.errors),
+        report.seconds,
+    )
+    for finding in report.findings:
+        if finding.detail:
+            level = logging.INFO if finding.ok else logging.WARNING
+            _log.log(level, "Start-up check, %s: %s", finding.name, finding.detail)
+    if report.ready:
+        _queue()
+    return report
+
+
+def _queue() -> None:
+    try:
+        checking.queue()
+    except (ChatHistoryError, DatabaseError) as error:
+        _log.warning("The full check could not be queued (%s).", type(error).__name__)

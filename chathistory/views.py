@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
+from django.conf import settings as host
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import listing, policy, reading, workflows
+from .actions import lifecycle
 from .actions import sessions as verbs
 from .exceptions import (
     ChatHistoryError,
@@ -34,6 +37,7 @@ from .search import find
 from .states import LIVE, State
 from .workflows import Workflow
 
+_FORM = "application/x-www-form-urlencoded"
 TALK, READ, LIST, RECENT = 50, 100, 20, 5  # rows of a page
 
 _P = ParamSpec("_P")
@@ -103,10 +107,11 @@ def _talk(
         raise NotFound
     context = {
         "workflow": kind,
-        "card": found and reading.card(found, request.user),
+        "card": found and reading.card(found, request.user, window.parts),
         "window": window,
         "may_write": found is None or _may(request.user, found, "write"),
         "api": reverse("chathistory-api:sessions"),
+        "login": resolve_url(host.LOGIN_URL),
     }
     return render(request, "chathistory/chat.html", context)
 
@@ -115,15 +120,20 @@ def _talk(
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
     """List or search the chats that the person may read."""
-    asked = {name: request.GET.get(name, "").strip() for name in ("q", "workflow", "sort")}
+    asked = {name: request.GET.get(name, "").strip() for name in ("q", "workflow", "state", "sort")}
     trash = "trash" in request.GET
     context: dict[str, Any] = asked | {
         "trash": trash,
         "workflows": workflows.known().values(),
+        "states": [(one.value, one.label) for one in LIVE],
         "undo": _just_deleted(request),
         "query": _query_without(request, "cursor", "deleted"),
     }
-    narrow = _narrow(asked["workflow"], trash=trash)
+    if asked["workflow"]:
+        _workflow(asked["workflow"])
+    if asked["state"] not in ("", *LIVE):
+        raise NotFound
+    narrow = _narrow(asked["workflow"], State.DELETED if trash else asked["state"])
     cursor = request.GET.get("cursor") or None
     if not asked["q"] or trash:
         found = listing.page(request.user, limit=LIST, cursor=cursor, narrow=narrow, order="shown")
@@ -162,9 +172,10 @@ def _read(request: HttpRequest, found: Session, error: str = "") -> HttpResponse
     asked = request.GET.get("message")
     target = _uuid(asked) if asked else None
     before, after = _number(request, "before"), _number(request, "after")
+    window = reading.window(found, READ, message=target, before=before, after=after)
     context = {
-        "card": reading.card(found, request.user),
-        "window": reading.window(found, READ, message=target, before=before, after=after),
+        "card": reading.card(found, request.user, window.parts),
+        "window": window,
         "target": str(target or ""),
         "may": {verb: _may(request.user, found, verb) for verb in [*policy.VERBS, "own"]},
         "error": error,
@@ -178,7 +189,7 @@ def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Give a chat another title."""
     found = Session.objects.reach(request.user, session_id)
     try:
-        verbs.rename(found, request.user, request.POST.get("title", ""))
+        verbs.rename(found, request.user, _posted(request, "title"))
     except (Invalid, LimitExceeded) as error:
         return _read(request, found, str(error))
     return redirect("chathistory:session", session_id)
@@ -194,6 +205,7 @@ def pin(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 
 @page
+@require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Ask whether to move a chat to the trash, and do it."""
     found = Session.objects.reach(request.user, session_id)
@@ -202,6 +214,22 @@ def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
         return render(request, "chathistory/delete.html", context)
     verbs.delete(found, request.user)
     return HttpResponseRedirect(f"{reverse('chathistory:history')}?deleted={session_id}")
+
+
+@page
+@require_POST
+def archive(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Put a chat away."""
+    lifecycle.archive(Session.objects.reach(request.user, session_id), request.user)
+    return redirect("chathistory:session", session_id)
+
+
+@page
+@require_POST
+def resume(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Take a chat out of the archive."""
+    lifecycle.resume(Session.objects.reach(request.user, session_id), request.user)
+    return redirect("chathistory:session", session_id)
 
 
 @page
@@ -217,7 +245,13 @@ def _answering() -> list[Workflow]:
     return [kind for kind in workflows.known().values() if kind.responder]
 
 
+def _begun(rows: SessionQuerySet) -> SessionQuerySet:
+    """Leave out chats whose first question never came through."""
+    return rows.exclude(last_seq=0, title__isnull=True)
+
+
 def _resumable(rows: SessionQuerySet) -> SessionQuerySet:
+    rows = _begun(rows)
     return rows.filter(state__in=LIVE, workflow__in=[kind.name for kind in _answering()])
 
 
@@ -228,15 +262,12 @@ def _workflow(name: str) -> Workflow:
         raise NotFound from None
 
 
-def _narrow(workflow: str, *, trash: bool) -> Narrow | None:
-    if not workflow and not trash:
-        return None
+def _narrow(workflow: str, state: str) -> Narrow:
     only = {"workflow": workflow} if workflow else {}
 
     def narrow(rows: SessionQuerySet) -> SessionQuerySet:
-        rows = rows.filter(**only)
-        deleted = {"state": State.DELETED}
-        return rows.filter(**deleted) if trash else rows.exclude(**deleted)
+        rows = _begun(rows.filter(**only))
+        return rows.filter(state=state) if state else rows.exclude(state=State.DELETED)
 
     return narrow
 
@@ -261,6 +292,26 @@ def _query_without(request: HttpRequest, *names: str) -> str:
     for name in names:
         query.pop(name, None)
     return query.urlencode()
+
+
+def _posted(request: HttpRequest, name: str) -> str:
+    """Return a text of a form. Raises Invalid where it was not sent in UTF-8."""
+    given = request.POST.get(name, "")
+    if request.content_type == _FORM:
+        is_utf8 = _is_utf8(unquote_to_bytes(request.body))
+    else:  # of any other form only what Django made of it is left
+        is_utf8 = request.encoding in (None, "utf-8") and "\ufffd" not in given
+    if not is_utf8:
+        raise Invalid(_("The form is not in UTF-8."), field=name)
+    return given
+
+
+def _is_utf8(given: bytes) -> bool:
+    try:
+        given.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _number(request: HttpRequest, name: str) -> int | None:

@@ -104,12 +104,19 @@ def postgres(url: str) -> dict[str, Any]:
 def broker(redis_url: str, spool: Path) -> dict[str, Any]:
     """Return Celery's broker settings: Redis where there is one, else a folder."""
     if redis_url:
-        # Kombu's own name for a socket. Redelivery waits for longer than any task may take.
+        # Kombu's own name for a socket. Redelivery waits for longer than any task may take; the
+        # sweep finds what was lost much earlier. A broker that hangs is left, and tried again.
         url = redis_url.replace("unix://", "redis+socket://", 1)
-        return {"broker_url": url, "broker_transport_options": {"visibility_timeout": 3600}}
+        patience = {"socket_connect_timeout": 5, "socket_timeout": 15, "socket_keepalive": True}
+        return {
+            "broker_url": url,
+            "broker_transport": None,
+            "broker_transport_options": {"visibility_timeout": 12 * 3600, **patience},
+        }
     messages, control = folder(spool / "messages"), folder(spool / "control")
     return {
         "broker_url": "filesystem://localhost//",
+        "broker_transport": "project.folder:Transport",
         # One folder for both directions: the site and its worker are on one machine.
         "broker_transport_options": {
             "data_folder_in": str(messages),
@@ -125,3 +132,49 @@ def cache(redis_url: str) -> dict[str, Any]:
     if redis_url:
         return {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": redis_url}
     return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+
+
+def backup_storage(url: str) -> dict[str, Any]:
+    """Turn an `s3:` address into the settings of a storage for backups.
+
+    `s3://bucket/prefix?endpoint_url=https://…&region_name=…&read_timeout=30`. The keys come from
+    where Amazon's own tools look for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a file.
+    """
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    patience = float(options.pop("read_timeout", "30"))
+    unknown = options.keys() - {"endpoint_url", "region_name"}
+    if parts.scheme != "s3" or not parts.netloc or unknown:
+        raise ValueError(
+            "CHATHISTORY_BACKUP_STORAGE must be like s3://bucket/prefix?endpoint_url=…"
+        )
+    from botocore.config import Config  # an optional package
+
+    retries = {"max_attempts": 3, "mode": "standard"}
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": parts.netloc,
+            "location": parts.path.strip("/"),
+            "file_overwrite": True,  # a name is the hash of what it names
+            "max_memory_size": 8 * 2**20,
+            "client_config": Config(connect_timeout=5, read_timeout=patience, retries=retries),
+            **options,
+        },
+    }
+
+
+def page_caches(redis_url: str, home: Path) -> dict[str, Any]:
+    """Return the caches that opened pages may be kept in: a folder, and Redis where there is one.
+
+    A page that takes longer to come than to be opened is not worth waiting for.
+    """
+    backends = "django.core.cache.backends"
+    options: dict[str, Any] = {"MAX_ENTRIES": 1_000}
+    file = {"BACKEND": f"{backends}.filebased.FileBasedCache", "LOCATION": str(home)}
+    found = {"chat_file": file | {"OPTIONS": options}}
+    if redis_url:
+        quick = {"socket_connect_timeout": 0.1, "socket_timeout": 0.1}
+        redis = {"BACKEND": f"{backends}.redis.RedisCache", "LOCATION": redis_url}
+        found["chat_redis"] = redis | {"OPTIONS": quick}
+    return found

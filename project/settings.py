@@ -8,6 +8,9 @@ DEBUG               1 or 0 (0)
 HTTPS               whether browsers reach the site by https (1 unless DEBUG)
 ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS    comma-separated
 SESSION_COOKIE_NAME, LOG_LEVEL         (sessionid, INFO)
+CHATHISTORY_CACHE   chat_file or chat_redis: where processes share opened pages (nowhere)
+CHATHISTORY_BACKUP_STORAGE    s3://bucket/prefix?endpoint_url=… (backups in that folder)
+CHATHISTORY_SHIP_SECONDS      between two segments of the shipper (10)
 CHATHISTORY_DEMO    1 lets anyone on this machine sign in as `demo` (0)
 """
 
@@ -93,7 +96,23 @@ DATABASES = {
     ),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": environ.cache(REDIS_URL)}
+CACHES = {
+    "default": environ.cache(REDIS_URL),
+    **environ.page_caches(REDIS_URL, CHATHISTORY_HOME / "cache"),
+}
+CHATHISTORY_CACHE = os.environ.get("CHATHISTORY_CACHE", "")
+
+# Backups
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+if os.environ.get("CHATHISTORY_BACKUP_STORAGE"):
+    STORAGES["chathistory_backups"] = environ.backup_storage(
+        os.environ["CHATHISTORY_BACKUP_STORAGE"]
+    )
+CHATHISTORY_SHIP_SECONDS = float(os.environ.get("CHATHISTORY_SHIP_SECONDS", "10"))
 
 # Requests
 
@@ -165,6 +184,7 @@ USE_TZ = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_RESULT_EXPIRES = None
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # On QUIT: seconds a running task has to finish before it goes back to the queue.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 1
@@ -172,9 +192,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = TIME_ZONE
 # No CELERY_BEAT_SCHEDULE: it would overwrite, at each start, what was edited in the admin.
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "chathistory.tasks.scheduler:Scheduler"
 _broker = environ.broker(REDIS_URL, CHATHISTORY_HOME / "broker")
 CELERY_BROKER_URL = _broker["broker_url"]
+CELERY_BROKER_TRANSPORT = _broker["broker_transport"]
 CELERY_BROKER_TRANSPORT_OPTIONS = _broker["broker_transport_options"]
 
 LOGGING = {

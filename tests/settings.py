@@ -22,7 +22,10 @@ if os.environ.get("CHATHISTORY_TEST_WORKER") != worker:
     atexit.register(remove, home, os.getpid())
 
 # Never a developer's own site.
-for name in ("ALLOWED_HOSTS", "CHATHISTORY_DEMO", "DEBUG", "HTTPS", "REDIS_URL", "SECRET_KEY"):
+for name in (
+    *("ALLOWED_HOSTS", "CHATHISTORY_BACKUP_STORAGE", "CHATHISTORY_DEMO", "DEBUG", "HTTPS"),
+    *("REDIS_URL", "SECRET_KEY"),
+):
     os.environ.pop(name, None)
 os.environ["HTTPS"] = "0"
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from chathistory import bulk, formats, ids, keyring, records, represent, text, workflows
-from chathistory.conf import settings
-from chathistory.exceptions import ChatHistoryError, Invalid, LimitExceeded
+from django.db import DataError, IntegrityError
+from django.utils.translation import gettext as _
+
+from chathistory import bulk, formats, keyring, records, represent, text, workflows
+from chathistory.exceptions import Conflict, Invalid
 from chathistory.formats.base import FormatError, Problem, Transcript, Turn
 from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
@@ -19,33 +22,28 @@ from chathistory.records import Body
 from chathistory.search.base import VERSION, Doc, index
 from chathistory.states import State
 
-from . import accounts, pipeline
+from . import accounts, lifecycle, pipeline, retention
 from .pipeline import Draft
+from .planning import Naming, Outcome, Part, Plan, Planner
 from .preparing import Preparer
-from .sessions import clean_metadata, clean_tags, tag_row
+from .sessions import tag_row
 
+_KEY_VERSIONS = 1 << 30
 _BATCH = 2000  # messages of one transaction
-_STATUSES = frozenset(Message.Status.values)
-_METADATA = 2_000_000  # bytes: what a provider keeps of a chat beside its messages
-_COMPUTED = ("total_tokens", "last_activity")
+_AT_ONCE = 500  # ids of one query
+_FILLED = (
+    *("title", "title_revision", "title_source", "indexed", "preview", "preview_revision"),
+    *("metadata", "metadata_revision", "last_seq", "head_seq", "message_count", "total_tokens"),
+    *("state", "archived_at", "deleted_at", "purge_after"),
+    *("last_activity", "updated_at", "version", "changed"),
+)
 
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one chat: new, extended, unchanged or failed."""
-
-    where: str
-    id: str | None
-    title: str | None
-    outcome: str
-    messages: int = 0
-    session_id: str | None = None
-    reason: str = ""
+Step = Callable[[int, int], object]
 
 
 @dataclass(slots=True)
 class Report:
-    """What an import did, chat by chat."""
+    """What an import did, chat by chat, in the order of the file."""
 
     dry_run: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
@@ -56,7 +54,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON."""
-        names = ("new", "extended", "unchanged", "failed")
+        names = ("new", "extended", "unchanged", "empty", "failed")
         totals = {f"sessions_{name}": self.count(name) for name in names}
         added = sum(one.messages for one in self.outcomes)
         outcomes = [asdict(one) for one in self.outcomes]
@@ -68,31 +66,43 @@ class Report:
         }
 
 
-@dataclass(slots=True)
-class _Plan:
-    """One chat on its way in: its session, perhaps there already, and what is new of it."""
-
-    transcript: Transcript
-    uuid: UUID
-    session: Session | None = None
-    known: dict[UUID, int] = field(default_factory=dict)
-    drafts: list[Draft] = field(default_factory=list)
-    seqs: dict[str, int] = field(default_factory=dict)
-    new: list[Turn] = field(default_factory=list)
-
-
 def import_file(
-    user: Any, file: BinaryIO, *, name: str = "", copy: bool = False, dry_run: bool = False
+    user: Any,
+    file: BinaryIO,
+    *,
+    name: str = "",
+    copy: bool = False,
+    dry_run: bool = False,
+    once: UUID | None = None,
+    step: Step | None = None,
 ) -> Report:
     """Import every chat of a file whose format its content tells.
 
+    Copies made under the same ``once`` are made once. ``step`` is told now and then how many
+    kilobytes are read, and of how many; what it raises ends the import between two transactions.
     Raises Invalid when the file as a whole is refused.
     """
-    return import_transcripts(user, _read(file, name), copy=copy, dry_run=dry_run)
+    return import_transcripts(
+        user,
+        read(file, name),
+        naming=Naming.NEW if copy else Naming.DERIVED,
+        dry_run=dry_run,
+        space=once if copy else None,
+        step=step and _in_kilobytes(file, step),
+    )
 
 
-def _read(file: BinaryIO, name: str) -> Iterator[Transcript | Problem]:
-    """Yield a file's chats; what stops the reading after whole ones came is one more problem."""
+def _in_kilobytes(file: BinaryIO, step: Step) -> Callable[[], object]:
+    size = file.seek(0, os.SEEK_END) >> 10
+    file.seek(0)
+    return lambda: step(min(file.tell() >> 10, size), size)
+
+
+def read(file: BinaryIO, name: str = "") -> Iterator[Transcript | Problem]:
+    """Yield a file's chats; what stops the reading after whole ones came is one more problem.
+
+    Raises Invalid when the file as a whole is refused.
+    """
     found = 0
     try:
         for item in formats.read(file, name=name):
@@ -108,306 +118,270 @@ def import_transcripts(
     user: Any,
     items: Iterable[Transcript | Problem],
     *,
-    copy: bool = False,
+    naming: Naming = Naming.DERIVED,
     dry_run: bool = False,
+    space: UUID | None = None,
+    step: Callable[[], object] | None = None,
 ) -> Report:
-    """Import chats into the account of ``user``, each whole or not at all.
+    """Import chats into the account of ``user``.
 
-    The same chat again adds nothing; a longer one adds what is new; ``copy`` makes new sessions.
+    The same chat again adds nothing, unless it is given new ids; a longer one adds what is new.
+    A chat that is wrong anywhere stays out as a whole. A large one comes in by several
+    transactions: what an end in between leaves, the same chat again completes. ``space`` is what
+    ids are derived in, by default the account; ``step`` is called before each transaction.
     """
     account = accounts.of(user)
     report = Report(dry_run)
+    planner = Planner(account, naming, space)
     before: _Batch | None = None
     with Preparer(keyring.account_keys(account).search) as preparer:
-        for chats in _batches(items, report):
+        for parts in _batches(planner, items, report):
+            if step is not None:
+                step()
             if before is not None:
                 preparer.go_beside()
-            batch = _Batch(account, chats, copy, preparer)
+            batch = _Batch(account, parts, preparer)
             if before is not None:
-                before.finish(report)
+                before.finish()
             before = batch
         if before is not None:
-            before.finish(report)
+            before.finish()
     return report
 
 
 def _batches(
-    items: Iterable[Transcript | Problem], report: Report
-) -> Iterator[Collection[Transcript]]:
-    """Yield different chats, about as many messages as one transaction is to write."""
+    planner: Planner, items: Iterable[Transcript | Problem], report: Report
+) -> Iterator[list[Part]]:
+    """Yield what one transaction is to write, about as many messages each; nothing if dry."""
+    for plans in _planned(planner, items, report):
+        if report.dry_run:
+            for plan in plans:
+                plan.outcome.messages = len(plan.drafts)
+        else:
+            yield from _parts(plans)
+
+
+def _planned(
+    planner: Planner, items: Iterable[Transcript | Problem], report: Report
+) -> Iterator[list[Plan]]:
+    """Yield plans of different sessions, about as many as one transaction is to write."""
     waiting = 0
-    batch: dict[tuple[str, str], Transcript] = {}
+    plans: dict[UUID, Plan] = {}
     for item in items:
         if isinstance(item, Problem):
-            report.outcomes.append(
-                Outcome(item.where, item.id, item.title, "failed", reason=item.reason)
-            )
+            failed = Outcome(item.where, item.id, item.title, "failed", reason=item.reason)
+            report.outcomes.append(failed)
             continue
-        if waiting >= _BATCH or (item.origin, item.id) in batch:
-            yield batch.values()
-            batch, waiting = {}, 0
-        batch[item.origin, item.id] = item
+        plan = planner.begin(item)
+        if waiting >= _BATCH or plan.uuid in plans:
+            planner.finish(plans.values())
+            yield list(plans.values())
+            plans, waiting = {}, 0
+        plans[plan.uuid] = plan
+        report.outcomes.append(plan.outcome)
         waiting += len(item.turns) + 1
+    planner.finish(plans.values())
+    yield list(plans.values())
+
+
+def _parts(plans: Iterable[Plan]) -> Iterator[list[Part]]:
+    """Yield as much of the plans at a time as one transaction is to write."""
+    batch: list[Part] = []
+    waiting = 0
+    for plan in plans:
+        while plan.has_more:
+            turns, drafts = plan.take(_BATCH)
+            batch.append(Part(plan, turns, drafts, is_last=not plan.has_more))
+            waiting += len(drafts) + 1
+            if waiting >= _BATCH:
+                yield batch
+                batch, waiting = [], 0
     if batch:
-        yield batch.values()
+        yield batch
 
 
 class _Batch:
-    """Chats of one transaction: planned when read, prepared meanwhile, then written."""
+    """Parts of chats for one transaction: prepared while the one before is written."""
 
-    def __init__(
-        self, account: Account, chats: Collection[Transcript], copy: bool, preparer: Preparer
-    ) -> None:
-        self._account, self._chats, self._copy = account, chats, copy
-        self._preparer = preparer
-        self._outcomes, self._ready = _plan(account, chats, copy)
-        self._prepare = preparer.begin(self._drafts())
+    def __init__(self, account: Account, parts: list[Part], preparer: Preparer) -> None:
+        self._account, self._parts = account, parts
+        self._prepare = preparer.begin([draft for part in parts for draft in part.drafts])
 
-    def finish(self, report: Report) -> None:
-        """Write the batch, planned again where another writer was first."""
-        if self._ready and not report.dry_run:
-            self._prepare()
-            with Operation(self._account, self._account, "session.import") as op:
-                if _have_moved(op, self._ready):
-                    self._plan_again(op)
-                _write(op, self._ready)
-        report.outcomes += self._outcomes
+    def finish(self) -> None:
+        """Write the batch; where the database refuses something, chat by chat."""
+        parts = [part for part in self._parts if not part.plan.has_failed]
+        if not parts:
+            return
+        self._prepare()
+        try:
+            self._write(parts)
+        except (IntegrityError, DataError):
+            for part in parts:
+                self._write_alone(part)
 
-    def _plan_again(self, op: Operation) -> None:
-        """Plan under the lock, where nobody else can come before."""
-        self._outcomes, self._ready = _plan(op.account, self._chats, self._copy)
-        self._preparer.now(self._drafts())
+    def _write_alone(self, part: Part) -> None:
+        try:
+            self._write([part])
+        except (IntegrityError, DataError):
+            part.plan.fail(Conflict(_("One of its ids is taken, or a value is out of range.")))
 
-    def _drafts(self) -> list[Draft]:
-        return [draft for plan in self._ready for draft in plan.drafts]
-
-
-def _plan(
-    account: Account, batch: Collection[Transcript], copy: bool
-) -> tuple[list[Outcome], list[_Plan]]:
-    """Return what will become of each chat, and the plans of those that bring something."""
-    plans = [_Plan(t, _session_id(account, t, copy)) for t in batch]
-    _find(account, plans)
-    outcomes = [_prepare(account, plan, copy) for plan in plans]
-    found = zip(plans, outcomes, strict=True)
-    return outcomes, [plan for plan, one in found if one.outcome in ("new", "extended")]
+    def _write(self, parts: Sequence[Part]) -> None:
+        with Operation(self._account, self._account, "session.import") as op:
+            _write(op, parts)
+        for part in parts:
+            part.settle()
 
 
-def _session_id(account: Account, transcript: Transcript, copy: bool) -> UUID:
-    if copy:
-        return ids.new_id()
-    own = _own_id(transcript)
-    if own and Session.objects.filter(uuid=own, account=account).exists():
-        return own
-    return ids.derived_id(account.uuid, f"{transcript.origin}:{transcript.id}")
-
-
-def _own_id(transcript: Transcript) -> UUID | None:
-    if transcript.origin != "native":
-        return None
-    return _uuid(transcript.id)
-
-
-def _uuid(value: str) -> UUID | None:
-    try:
-        return UUID(value)
-    except ValueError:
-        return None
-
-
-def _find(account: Account, plans: list[_Plan]) -> None:
-    """Look up in two queries which sessions and messages are there already."""
-    wanted = {plan.uuid: plan for plan in plans}
-    rows = Session.objects.filter(account=account, uuid__in=wanted)
-    found = {session.pk: wanted[session.uuid] for session in rows}
-    for session in rows:
-        session.account = account
-        wanted[session.uuid].session = session
-    known = Message.objects.filter(session__in=found).values_list("session_id", "uuid", "seq")
-    for pk, uuid, seq in known:
-        found[pk].known[uuid] = seq
-
-
-def _prepare(account: Account, plan: _Plan, copy: bool) -> Outcome:
-    """Make drafts of what is new; nothing is written yet, so a bad chat fails alone."""
-    transcript = plan.transcript
-    outcome = Outcome(transcript.where, transcript.id, _title(transcript), "failed")
-    try:
-        if plan.session is not None and plan.session.state == State.DELETED:
-            raise Invalid("The session is in the trash; restore it first.")
-        _clean(transcript)
-        _draft_turns(account, plan, copy)
-    except ChatHistoryError as error:
-        field_ = error.data.get("field")
-        outcome.reason = f"{field_}: {error}" if field_ else str(error)
-        return outcome
-    outcome.session_id = str(plan.uuid)
-    outcome.messages = len(plan.drafts)
-    outcome.outcome = "new" if plan.session is None else "extended"
-    if plan.session is not None and not plan.drafts:
-        outcome.outcome = "unchanged"
-    return outcome
-
-
-def _clean(transcript: Transcript) -> None:
-    transcript.tags = clean_tags([text.mend(tag) for tag in transcript.tags if tag.strip()])
-    own = {k: v for k, v in transcript.metadata.items() if k not in _COMPUTED}
-    transcript.metadata = clean_metadata(_mended(own), _METADATA)
-
-
-def _draft_turns(account: Account, plan: _Plan, copy: bool) -> None:
-    seq = plan.session.last_seq if plan.session else 0
-    last = plan.transcript.created
-    for turn in plan.transcript.turns:
-        uuid = _message_id(account, plan, turn, copy)
-        last = turn.created or last
-        if uuid in plan.known:
-            plan.seqs[turn.id] = plan.known[uuid]
-            continue
-        seq += 1
-        parent = plan.seqs.get(turn.parent) if turn.parent is not None else None
-        plan.seqs[turn.id] = seq
-        plan.drafts.append(_draft(turn, uuid, parent, last))
-        plan.new.append(turn)
-
-
-def _message_id(account: Account, plan: _Plan, turn: Turn, copy: bool) -> UUID:
-    if copy:
-        return ids.new_id()
-    own = _uuid(turn.id)
-    if own is not None and own in plan.known:
-        return own
-    transcript = plan.transcript
-    return ids.derived_id(account.uuid, f"{transcript.origin}:{transcript.id}:{turn.id}")
-
-
-def _draft(turn: Turn, uuid: UUID, parent: int | None, created: datetime | None) -> Draft:
-    content = text.mend(turn.content)
-    limit = settings.MAX_MESSAGE_LENGTH
-    if len(content) > limit:
-        raise LimitExceeded("Characters of a message", limit, len(content), field=turn.id)
-    body = Body(
-        content,
-        _mended(turn.blocks),
-        _mended(turn.metadata),
-        _mended(turn.raw),
-        text.mend(turn.author),
-    )
-    status = turn.status if turn.status in _STATUSES else Message.Status.COMPLETE
-    draft = Draft(turn.role, body, uuid, parent, status, turn.tokens, created)
-    draft.edited_at, draft.deleted_at = turn.edited, turn.deleted
-    draft.revision = max(turn.revision or 1, len(turn.revisions) + 1)
-    return draft
-
-
-def _mended(value: Any) -> Any:
-    """Return JSON with every text in it fit to be stored."""
-    if isinstance(value, str):
-        return value if value.isascii() and "\0" not in value else text.mend(value)
-    if isinstance(value, dict):
-        return {text.mend(k): _mended(v) for k, v in value.items()}
-    return [_mended(v) for v in value] if isinstance(value, list) else value
-
-
-def _write(op: Operation, plans: list[_Plan]) -> None:
-    fresh = [plan for plan in plans if plan.session is None]
-    for plan in fresh:
-        plan.session = _new_session(op, plan)
-    bulk.create([plan.session for plan in fresh if plan.session])
-    keyring.make_session_keys(op.account, [p.session for p in fresh if p.session])
+def _write(op: Operation, parts: Sequence[Part]) -> None:
+    uuids = [part.plan.uuid for part in parts]
+    rows = {row.uuid: row for row in Session.objects.filter(account=op.account, uuid__in=uuids)}
+    parts = [part for part in parts if part.may_follow(rows.get(part.plan.uuid))]
+    made = [_new_session(op, part) for part in parts if part.is_new]
+    bulk.create(made)
+    keyring.make_session_keys(op.account, made)
     titles: list[Doc] = []
-    for plan in plans:
-        _fill(op, plan, titles)
+    filled = [part.session for part in parts if _fill(op, part, titles)]
     index().add(titles, titles=True)
-    bulk.update_all([p.session for p in plans if p.session], _FILLED)
+    bulk.update_all([session for session in filled if session], _FILLED)
 
 
-def _have_moved(op: Operation, plans: list[_Plan]) -> bool:
-    rows = Session.objects.filter(account=op.account, uuid__in=[plan.uuid for plan in plans])
-    then = {plan.uuid: plan.session.changed for plan in plans if plan.session}
-    return dict(rows.values_list("uuid", "changed")) != then
-
-
-_FILLED = (
-    *("title", "title_revision", "title_source", "indexed", "preview", "preview_revision"),
-    *("metadata", "metadata_revision", "last_seq", "head_seq", "message_count", "total_tokens"),
-    *("last_activity", "updated_at", "version", "changed"),
-)
-
-
-def _new_session(op: Operation, plan: _Plan) -> Session:
-    transcript = plan.transcript
-    first = transcript.created or (plan.drafts[0].created_at if plan.drafts else None) or op.at
-    session = Session(account=op.account, uuid=plan.uuid, pinned=transcript.pinned, version=0)
-    known = workflows.known()
+def _new_session(op: Operation, part: Part) -> Session:
+    transcript, drafts = part.plan.transcript, part.drafts
+    first = transcript.created or (drafts[0].created_at if drafts else None) or op.at
+    session = Session(account=op.account, uuid=part.plan.uuid, version=0)
+    # The same uuid may have been here before: no process may take the old key for the new one.
+    session.key_version = secrets.randbelow(_KEY_VERSIONS) + 1
+    known, session.pinned = workflows.known(), transcript.pinned
     session.workflow = transcript.workflow if transcript.workflow in known else workflows.IMPORTED
     session.created_at = first
     session.updated_at = session.last_activity = transcript.updated or first
+    part.session = session
     return session
 
 
-def _fill(op: Operation, plan: _Plan, titles: list[Doc]) -> None:
-    session, transcript = plan.session, plan.transcript
-    assert session is not None  # noqa: S101  (both branches of _write made one)
-    old_head = session.head_seq
-    before = None if session.version == 0 else {"head_seq": old_head, "last_seq": session.last_seq}
-    pipeline.store(op, session, plan.drafts)
-    _keep_revisions(op, session, plan)
-    head = plan.seqs.get(transcript.head) if transcript.head else None
+def _fill(op: Operation, part: Part, titles: list[Doc]) -> bool:
+    """Store a part in its session, not yet saved; tell whether it brought anything."""
+    session, plan = part.session, part.plan
+    assert session is not None  # noqa: S101  (_write gave each part its own)
+    session.account = op.account
+    kept = _numbered(part, session)
+    part.stored = len(kept)
+    if not kept and not part.is_new:
+        return False
+    before = {} if part.is_new else _before(session)
+    drafts = [draft for _turn, draft in kept]
+    pipeline.store(op, session, drafts)
+    _keep_revisions(op, session, kept)
+    head = plan.seqs.get(plan.transcript.head) if plan.transcript.head else None
     session.head_seq = head or session.head_seq
-    if before is None:
-        _describe(op, session, plan, titles)
-    _refresh(op, session, plan)
-    session.version += 1
-    session.changed = op.record("session", session.uuid, session=session, before=before)
-
-
-def _describe(op: Operation, session: Session, plan: _Plan, titles: list[Doc]) -> None:
-    transcript = plan.transcript
-    title = _title(transcript)
-    if title is not None:
-        session.title_source = transcript.title_source
+    if part.is_new:
+        _describe(op, session, plan)
     else:
-        asked = next((d for d in plan.drafts if d.role == "user" and not d.deleted_at), None)
-        title = text.title_from(asked.body.content) if asked else None
+        pipeline.wake(session)
+    _entitle(op, session, part, titles)
+    _refresh(session, kept, plan)
+    if part.is_last and part.is_ours:
+        before |= _put_away(op, session, plan.transcript)
+    session.version += 1
+    image = None if part.is_new else before
+    session.changed = op.record("session", session.uuid, session=session, before=image)
+    return True
+
+
+def _numbered(part: Part, session: Session) -> list[tuple[Turn, Draft]]:
+    """Let each message follow its parent; return those that nobody has stored meanwhile."""
+    seqs, known = part.plan.seqs, _stored_meanwhile(part, session)
+    last, kept = session.last_seq, []
+    for turn, draft in zip(part.turns, part.drafts, strict=True):
+        seq = known.get(draft.uuid)
+        if seq is None:
+            seq = last = last + 1
+            kept.append((turn, draft))
+        seqs[turn.id] = seq
+        draft.parent_seq = seqs.get(turn.parent) if turn.parent is not None else None
+    return kept
+
+
+def _stored_meanwhile(part: Part, session: Session) -> dict[UUID, int]:
+    seen = part.plan.session
+    if part.is_new or (seen is not None and seen.changed == session.changed):
+        return {}
+    asked = [draft.uuid for draft in part.drafts]
+    found: dict[UUID, int] = {}
+    for start in range(0, len(asked), _AT_ONCE):
+        some = session.messages.filter(uuid__in=asked[start : start + _AT_ONCE])
+        found.update(some.values_list("uuid", "seq"))
+    return found
+
+
+def _before(session: Session) -> dict[str, Any]:
+    return {
+        "head_seq": session.head_seq,
+        "last_seq": session.last_seq,
+        "state": session.state,
+        "archived_at": str(session.archived_at or ""),
+        "last_activity": session.last_activity.isoformat(),
+        "updated_at": session.updated_at.isoformat(),
+        **({} if session.title else {"title": None}),
+    }
+
+
+def _describe(op: Operation, session: Session, plan: Plan) -> None:
+    transcript = plan.transcript
+    if transcript.metadata:
+        records.set_column(session, "metadata", transcript.metadata)
+    if transcript.tags:
+        session.tags.set([tag_row(op, name) for name in transcript.tags])
+    if plan.title is not None:
+        session.title_source = transcript.title_source
+
+
+def _entitle(op: Operation, session: Session, part: Part, titles: list[Doc]) -> None:
+    """Give a session without a title the one that came with it, or one of what is asked first."""
+    if session.title is not None:
+        return
+    asked = (d for d in part.drafts if d.role == "user" and not d.deleted_at)
+    title = part.plan.title if part.is_new else None
+    if title is None and (first := next(asked, None)) is not None:
+        title = text.title_from(first.body.content)
     if title:
         records.set_column(session, "title", title)
         keyed = keyring.account_keys(op.account).search
         titles.append(Doc(session.pk, keyed.of_text(title)))
         session.indexed = VERSION
-    if transcript.metadata:
-        records.set_column(session, "metadata", transcript.metadata)
-    if transcript.tags:
-        session.tags.set([tag_row(op, name) for name in transcript.tags])
 
 
-def _refresh(op: Operation, session: Session, plan: _Plan) -> None:
-    by_seq = {plan.seqs[turn.id]: d for turn, d in zip(plan.new, plan.drafts, strict=True)}
-    shown = by_seq.get(session.head_seq or 0)
+def _refresh(session: Session, kept: Sequence[tuple[Turn, Draft]], plan: Plan) -> None:
+    shown = next((d for turn, d in kept if plan.seqs[turn.id] == session.head_seq), None)
     if shown is not None and not shown.deleted_at:
         records.set_column(session, "preview", text.preview_of(shown.body.content))
-    times = [draft.created_at for draft in plan.drafts if draft.created_at]
+    times = [draft.created_at for _turn, draft in kept if draft.created_at]
     if times:
         newest = max(times)
         session.last_activity = max(newest, session.last_activity) if session.version else newest
         session.updated_at = max(session.updated_at, session.last_activity)
 
 
-def _keep_revisions(op: Operation, session: Session, plan: _Plan) -> None:
-    for turn, draft in zip(plan.new, plan.drafts, strict=True):
+def _put_away(op: Operation, session: Session, transcript: Transcript) -> dict[str, Any]:
+    """Move a session to where our own export had it; its time in the trash begins anew."""
+    verbs = {State.ARCHIVED.value: "archive", State.DELETED.value: "delete"}
+    given = transcript.extra.get("state")
+    verb = verbs.get(given) if isinstance(given, str) else None
+    if verb is None:
+        return {}
+    keep = retention.trash_for(session) if verb == "delete" else None
+    before, _columns = lifecycle.move(session, verb, op.at, keep)
+    return before
+
+
+def _keep_revisions(op: Operation, session: Session, kept: Sequence[tuple[Turn, Draft]]) -> None:
+    for turn, draft in kept:
         if turn.revisions:
             message = Message.objects.get(uuid=draft.uuid)
-            for number, old in enumerate(turn.revisions, start=1):
-                packed = Body(text.mend(old["content"])).pack()
+            for old in turn.revisions:
                 said = old.get("edited") or draft.created_at or op.at
-                pipeline.keep_revision(
-                    op, message, session, old.get("revision", number), packed, said
-                )
-
-
-def _title(transcript: Transcript) -> str | None:
-    title = " ".join(text.mend(transcript.title or "").split())
-    return title[: settings.MAX_TITLE_LENGTH] or None
+                number, packed = old["revision"], Body(old["content"]).pack()
+                pipeline.keep_revision(op, message, session, number, packed, min(said, op.at))
 
 
 def export_sessions(user: Any, sessions: Iterable[Session]) -> Iterator[dict[str, Any]]:

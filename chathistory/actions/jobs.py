@@ -1,36 +1,100 @@
-"""Long work: a row that says what was asked, how far it is and what came of it."""
+"""Long work: a row that says what was asked, how far it is and what came of it.
+
+The row is the truth and the message to the workers a hint: whatever becomes of the message, the
+sweep finds the row.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from chathistory import records
-from chathistory.exceptions import ChatHistoryError, NotFound
+from chathistory import bulk, hints, ids, records, registry, spool
+from chathistory.conf import settings
+from chathistory.exceptions import Conflict, Invalid, LimitExceeded, NotFound
 from chathistory.journal import Operation
-from chathistory.models import Account, Job
+from chathistory.models import Account, Job, Session
+
+from . import accounts, working
+
+#: The task that works on a job; doors register it under this name.
+TASK = "chathistory.run"
+#: Days that a finished job is kept.
+KEPT = 30
+_LATE = timedelta(seconds=10)
+_AT_ONCE = 500
+
+
+def ask(user: Any, kind: str, arguments: dict[str, Any]) -> Job:
+    """Queue a job that ``user`` asked for: of a public kind, about what they may see.
+
+    ``sessions`` is a list of uuids. Raises Invalid, LimitExceeded or NotFound.
+    """
+    account = accounts.of(user)
+    known = {name: one for name, one in registry.KINDS.items() if one.public}
+    if kind not in known:
+        names = ", ".join(sorted(known))
+        raise Invalid(_("Unknown kind of job; one of: %(names)s.") % {"names": names}, field="kind")
+    for name in arguments.keys() - known[kind].takes:
+        raise Invalid(_("This kind of job does not take this."), field=name)
+    if "sessions" in arguments:
+        arguments = arguments | {"sessions": _seen(user, arguments["sessions"])}
+    return enqueue(account, kind, arguments)
+
+
+def enqueue(
+    account: Account, kind: str, arguments: dict[str, Any], *, uuid: UUID | None = None
+) -> Job:
+    """Store a job, and when that is committed tell a worker. ``arguments`` are JSON."""
+    with Operation(account, account, f"job.{kind}") as op:
+        job = _store(op, Job(kind=kind, uuid=uuid or ids.new_id()), arguments)
+        transaction.on_commit(partial(_hint, job.uuid), using=bulk.connection(Job).alias)
+    return job
 
 
 def run(account: Account, kind: str, arguments: dict[str, Any], work: Callable[[], Any]) -> Job:
     """Do ``work`` now, inline, and keep its result or error in a Job row.
 
-    An error fails the job and is raised on; the row stays.
+    An error fails the job and is raised on; the row stays. Raises Conflict where it took so long
+    without a sign of life that somebody else has ended the job.
     """
-    job = _start(account, kind, arguments)
+    job = Job(kind=kind)
+    held = working.hold(job)
+    with Operation(account, account, f"job.{kind}") as op:
+        job.started_at = op.at
+        _store(op, job, arguments)
     try:
-        result = work()
-    except ChatHistoryError as error:
-        _finish(job, Job.State.FAILED, {"error": {"code": error.code, "detail": str(error)}})
-        raise
-    except Exception:
-        failed = {"code": ChatHistoryError.code, "detail": "It stopped at an unexpected error."}
-        _finish(job, Job.State.FAILED, {"error": failed})
-        raise
-    _finish(job, Job.State.DONE, {"result": result})
+        working.inline(held, work)
+    except working.TakenOver:
+        raise Conflict(_("The job was ended by somebody else meanwhile.")) from None
     return job
+
+
+def cancel(user: Any, uuid: UUID) -> Job:
+    """Cancel a job of ``user``: a queued one at once, a running one at its next step.
+
+    Raises NotFound, or Conflict for a finished one.
+    """
+    job = reach(user, uuid)
+    with Operation(job.account, job.account, "job.cancel") as op:
+        job.refresh_from_db(fields=["state", "cancel"])
+        if job.state not in working.OPEN:
+            raise Conflict(_("The job has finished already."), state=job.state)
+        if not _cancel_queued(op, job) and not job.cancel:
+            job.cancel = True
+            changed = op.record("job", job.uuid, before={"cancel": False})
+            Job.objects.filter(pk=job.pk).update(cancel=True, changed=changed)
+    return reach(user, uuid)
 
 
 def reach(user: Any, uuid: UUID) -> Job:
@@ -41,21 +105,114 @@ def reach(user: Any, uuid: UUID) -> Job:
     return job
 
 
-def _start(account: Account, kind: str, arguments: dict[str, Any]) -> Job:
+def outcome_of(job: Job) -> dict[str, Any]:
+    """Return what is kept of a finished job: ``result`` or ``error``, and perhaps ``file``.
+
+    Empty for one that has not finished, or whose record does not open.
+    """
+    found: dict[str, Any] = records.or_damaged(records.open_job, job, "result") or {}
+    return found
+
+
+def beat(kind: str) -> bool:
+    """Run a job of the system's own unless one of this kind is open; return whether it ran.
+
+    Raises Invalid for a kind that does not exist.
+    """
+    if kind not in registry.KINDS:
+        raise Invalid(_("Unknown kind of job: %(kind)s.") % {"kind": kind}, field="kind")
+    account = accounts.system()
     with Operation(account, account, f"job.{kind}") as op:
-        job = Job(account=op.account, kind=kind, state=Job.State.RUNNING)
-        job.created_at = job.started_at = op.at
-        records.seal_job(job, "arguments", arguments)
-        job.changed = op.record("job", job.uuid)
-        job.save(force_insert=True)
+        if Job.objects.filter(account=account, kind=kind, state__in=working.OPEN).exists():
+            return False
+        job = _store(op, Job(kind=kind), {})
+    return working.perform(job.uuid)
+
+
+def sweep() -> int:
+    """Tell workers again about jobs that nobody works on; return of how many they were told."""
+    now = timezone.now()
+    # A job from the future was made before the clock was set back.
+    late = Q(created_at__lt=now - _LATE) | Q(created_at__gt=now) | Q(state=Job.State.RUNNING)
+    waiting = Job.objects.filter(working.free(now), late).order_by("created_at")
+    told = 0
+    for uuid in waiting.values_list("uuid", flat=True)[:_AT_ONCE]:
+        if not hints.send(TASK, str(uuid)):
+            break
+        told += 1
+    return told
+
+
+@registry.job("tidy")
+def tidy(work: registry.Work) -> dict[str, int]:
+    """Remove jobs that finished 30 days ago, and files older than a day that no job waits for."""
+    oldest, jobs = timezone.now() - timedelta(days=KEPT), 0
+    while rows := _finished(oldest):
+        for account, group in groupby(rows, key=lambda job: job.account):
+            jobs += _remove(account, list(group))
+            work.step(jobs)
+    return {"jobs": jobs, "files": sum(_clear(*found) for found in spool.left_over())}
+
+
+registry.beat("tidy", 3_600, "Remove old jobs and the files they left")
+
+
+def _store(op: Operation, job: Job, arguments: dict[str, Any]) -> Job:
+    job.account, job.created_at = op.account, op.at
+    records.seal_job(job, "arguments", arguments)
+    job.changed = op.record("job", job.uuid)
+    job.save(force_insert=True)
     return job
 
 
-def _finish(job: Job, state: str, outcome: dict[str, Any]) -> None:
-    with Operation(job.account, job.account, f"job.{job.kind}") as op:
-        before = {"state": job.state}
-        job.account = op.account
-        job.state, job.finished_at = state, max(op.at, timezone.now())
-        records.seal_job(job, "result", outcome)
-        job.changed = op.record("job", job.uuid, before=before)
-        job.save()
+def _hint(uuid: UUID) -> None:
+    hints.send(TASK, str(uuid))
+
+
+def _seen(user: Any, uuids: list[UUID]) -> list[str]:
+    if len(uuids) > settings.MAX_BULK:
+        raise LimitExceeded("Sessions", settings.MAX_BULK, len(uuids), field="sessions")
+    return [str(Session.objects.reach(user, uuid).uuid) for uuid in uuids]
+
+
+def _cancel_queued(op: Operation, job: Job) -> bool:
+    """Cancel a job that nobody has claimed; whoever claims it at this moment is first."""
+    queued = Job.objects.filter(pk=job.pk, state=Job.State.QUEUED)
+    at = max(op.at, timezone.now())
+    if not queued.update(state=Job.State.CANCELLED, cancel=True, finished_at=at):
+        return False
+    changed = op.record("job", job.uuid, before={"state": Job.State.QUEUED, "cancel": job.cancel})
+    Job.objects.filter(pk=job.pk).update(changed=changed)
+    transaction.on_commit(partial(spool.delete, job.uuid), using=bulk.connection(Job).alias)
+    return True
+
+
+def _finished(before: datetime) -> list[Job]:
+    """Return some jobs that finished before a moment, those of an account together."""
+    rows = Job.objects.filter(finished_at__lt=before).exclude(state__in=working.OPEN)
+    rows = rows.select_related("account").defer("arguments", "result")
+    return list(rows.order_by("account_id", "id")[:_AT_ONCE])
+
+
+def _remove(account: Account, jobs: list[Job]) -> int:
+    with Operation(account, accounts.system(), "job.remove") as op:
+        # Another run may have been faster.
+        there = set(
+            Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("pk", flat=True)
+        )
+        jobs = [job for job in jobs if job.pk in there]
+        for job in jobs:
+            before = {"kind": job.kind, "state": job.state}
+            times = {"created_at": job.created_at, "finished_at": job.finished_at}
+            op.record("job", job.uuid, before=before | {k: str(v) for k, v in times.items()})
+        Job.objects.filter(pk__in=there).delete()
+    for job in jobs:
+        spool.delete(job.uuid)
+    return len(jobs)
+
+
+def _clear(path: Path, uuid: UUID | None) -> bool:
+    if uuid and Job.objects.filter(uuid=uuid, state__in=working.OPEN).exists():
+        return False
+    path.unlink(missing_ok=True)
+    return True

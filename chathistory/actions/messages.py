@@ -16,7 +16,7 @@ from chathistory.querysets import require
 from chathistory.records import Body
 from chathistory.search.base import VERSION, Doc, index
 
-from . import accounts, pipeline
+from . import accounts, packing, pipeline
 from .pipeline import FOLLOW, Draft, alive, lock, touch
 from .sessions import clean_metadata
 
@@ -154,9 +154,14 @@ def _replace(
     tokens: str,
 ) -> None:
     said = row.edited_at or row.created_at
+    packing.unpack_block(op, session, row)
     pipeline.keep_revision(op, row, session, row.revision, packed, said)
     pipeline.unindex(row, session)
-    before = {"revision": row.revision, "edited_at": str(row.edited_at or "")}
+    before = {
+        "revision": row.revision,
+        "edited_at": str(row.edited_at or ""),
+        "tokens": row.tokens,
+    }
     session_before = _before(session)
     body.content = content
     row.revision += 1
@@ -174,6 +179,7 @@ def _replace(
     if session.head_seq == row.seq:
         records.set_column(session, "preview", text.preview_of(content))
         columns += ["preview", "preview_revision"]
+    columns += _retitle(session, row)
     touch(op, session, session_before, *columns)
 
 
@@ -213,7 +219,24 @@ def _bury(op: Operation, session: Session, row: Message) -> None:
     if session.head_seq == row.seq:
         records.set_column(session, "preview", "")
         columns += ["preview", "preview_revision"]
+    columns += _retitle(session, row)
     touch(op, session, session_before, *columns)
+
+
+def _retitle(session: Session, row: Message) -> list[str]:
+    """Let an automatic title follow what is asked first, where ``row``, changed just now, was."""
+    asked = session.messages.filter(role="user", deleted_at=None).order_by("seq")
+    is_made = session.title is not None and session.title_source == Session.TitleSource.AUTO
+    if row.role != "user" or not is_made or asked.filter(seq__lt=row.seq).exists():
+        return []
+    first = asked.first()
+    body = first and records.or_damaged(records.open_body, first, session)
+    if body and (title := text.title_from(body.content)):
+        pipeline.set_title(session, title)
+    else:
+        pipeline.unindex_title(session)
+        records.set_column(session, "title", None)
+    return ["title", "title_revision", "indexed"]
 
 
 def _lock_message(message: Message, session: Session, changed: int | None) -> Message:

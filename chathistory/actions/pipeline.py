@@ -96,6 +96,7 @@ def wake(session: Session) -> list[str]:
 
 def touch(op: Operation, session: Session, before: dict[str, Any], *columns: str) -> None:
     """Save ``columns`` of a changed session: version, time and journal number move with them."""
+    before = before | {"updated_at": session.updated_at.isoformat()}
     session.version += 1
     session.updated_at = op.at
     session.changed = op.record("session", session.uuid, session=session, before=before)

@@ -15,7 +15,7 @@ from chathistory.journal import Operation
 from chathistory.models import Message, Session, Tag
 from chathistory.querysets import require
 
-from . import accounts, pipeline
+from . import accounts, lifecycle, pipeline, retention
 from .pipeline import Draft, alive, lock, touch
 
 
@@ -224,13 +224,12 @@ def restore(session: Session, user: Any, *, version: int | None = None) -> Sessi
 def _move(session: Session, user: Any, verb: str, version: int | None) -> Session:
     with Operation(session.account, _actor(user), f"session.{verb}") as op:
         fresh = lock(op, session, version=version)
-        state = states.after(verb, fresh.state)
-        if state is not None:
-            before = {"state": fresh.state, "deleted_at": str(fresh.deleted_at or "")}
-            was_archived = verb == "restore" and fresh.archived_at is not None
-            fresh.state = states.State.ARCHIVED if was_archived else state
-            fresh.deleted_at = op.at if state == states.State.DELETED else None
-            touch(op, fresh, before, "state", "deleted_at")
+        if fresh.purging_at is not None and verb == "restore":
+            raise Conflict("The session is being removed for good.")
+        if states.after(verb, fresh.state) is not None:
+            keep = retention.trash_for(fresh) if verb == "delete" else None
+            before, columns = lifecycle.move(fresh, verb, op.at, keep)
+            touch(op, fresh, before, *columns)
         elif fresh.state not in states.TRANSITIONS[verb].values():
             raise Conflict(f"A session that is {fresh.state} cannot be: {verb}.")
     return fresh
@@ -252,7 +251,7 @@ def fork(session: Session, user: Any, *, at: UUID | None = None) -> Session:
     copy = Session(account=account, workflow=session.workflow)
     metadata = records.metadata_of(session) | {"forked_from": str(session.uuid)}
     with Operation(account, account, "session.fork") as op:
-        _insert(op, copy, records.title_of(session), metadata)
+        _insert(op, copy, records.title_of(session) if session.title else None, metadata)
         copy.title_source = session.title_source
         pipeline.store(op, copy, [draft.prepare(keyed) for draft in drafts])
         pipeline.follow(copy, drafts)

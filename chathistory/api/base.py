@@ -9,37 +9,29 @@ from uuid import UUID
 from django.conf import settings as host
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.datastructures import MultiValueDict
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.serializers import BaseSerializer, ListField, Serializer
 from rest_framework.views import APIView
 
 from chathistory.actions import accounts
 from chathistory.exceptions import Invalid, LimitExceeded, Stale
-from chathistory.models import Message, Session
+from chathistory.models import Account, Message, Session
 
 from . import errors
 from .authentication import HasScope, TokenAuthentication
+from .parsers import Utf8FormParser, Utf8JSONParser, Utf8MultiPartParser
+from .serializers import Nothing
 
 #: Levels of objects and lists within a field of a request.
 MAX_DEPTH = 100
-
-
-class Utf8JSONParser(JSONParser):
-    """JSON in UTF-8, without NaN; bytes that are no UTF-8 are bad input, not an error of ours."""
-
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        """Return the parsed body."""
-        try:
-            return super().parse(stream, media_type, parser_context)
-        except (UnicodeError, RecursionError, ValueError) as error:
-            raise Invalid(f"The body is not JSON in UTF-8: {error}.") from None
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -80,7 +72,7 @@ class Door(APIView):
 class View(Door):
     """A door: parse, call one verb, render."""
 
-    parser_classes: Any = (Utf8JSONParser, FormParser, MultiPartParser)
+    parser_classes: Any = (Utf8JSONParser, Utf8FormParser, Utf8MultiPartParser)
     renderer_classes: Any = (JSONRenderer, BrowsableAPIRenderer)
     content_negotiation_class: Any = Negotiation
     throttle_classes = ()
@@ -88,16 +80,20 @@ class View(Door):
     parameters: ClassVar[frozenset[str]] = frozenset()
     #: The field that makes a request too large, where there is only one.
     largest: ClassVar[str] = ""
-    #: The serializer of the browsable API's form, by method.
+    #: What a body may hold, by method; where a POST is not named, nothing. For the forms too.
     forms: ClassVar[dict[str, type[BaseSerializer[Any]]]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse what is too large before any of it is read, and what nobody would look at."""
+        if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
+            raise errors.LengthRequired
         given, limit = content_length(request), self.most_bytes()
         if limit is not None and given > limit:
             raise LimitExceeded("Bytes of a request", limit, given, field=self.largest)
         super().initial(request, *args, **kwargs)
         check_parameters(request, self.parameters)
+        if request.method == "POST" and hasattr(self, "post") and "POST" not in self.forms:
+            parsed(Nothing, request)
 
     def most_bytes(self) -> int | None:
         """Return how large a request may be; Django itself does not look at JSON."""
@@ -111,12 +107,16 @@ class View(Door):
 
 def content_length(request: Request) -> int:
     """Return how many bytes a request announces; 0 where it does not, as Django has it."""
-    given = str(request.META.get("CONTENT_LENGTH") or "")
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0
+    return _whole(str(request.META.get("CONTENT_LENGTH") or "")) or 0
+
+
+def _whole(given: str) -> int | None:
+    """Return a whole number of up to 18 digits, or None for anything else."""
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
 
 
 def check_parameters(request: Request, known: frozenset[str]) -> None:
-    """Raise Invalid for a query parameter that is not in ``known``, or that holds a NUL."""
+    """Raise Invalid for a query parameter not in ``known``, given twice, or with a NUL."""
     known = known | {"format"}
     for name, values in request.query_params.lists():
         if name not in known:
@@ -124,6 +124,8 @@ def check_parameters(request: Request, known: frozenset[str]) -> None:
             raise Invalid(f"Unknown parameter; one of: {names}.", field=name)
         if any("\0" in value for value in values):
             raise Invalid("A NUL character.", field=name)
+        if len(values) > 1:
+            raise Invalid(_("Given more than once."), field=name)
 
 
 def as_html(request: Request) -> bool:
@@ -141,15 +143,25 @@ def parsed(kind: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
         if not _is_shallow(value):
             raise Invalid(f"More than {MAX_DEPTH} levels deep.", field=str(name))
     serializer = kind(data=request.data)
+    _check_once(request.data, serializer)
     serializer.is_valid(raise_exception=True)
     values: dict[str, Any] = serializer.validated_data
     return values
 
 
+def _check_once(data: dict[str, Any], serializer: Any) -> None:
+    """Raise Invalid for a field of a form that is there twice but can have one value only."""
+    if isinstance(data, MultiValueDict):
+        for name, values in data.lists():
+            is_list = isinstance(serializer.fields.get(name), ListField)
+            if len(values) > 1 and not is_list:
+                raise Invalid(_("Given more than once."), field=name)
+
+
 def _is_shallow(value: Any) -> bool:
     """Tell whether JSON can be written and read again wherever the stack may stand by then."""
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _level in range(MAX_DEPTH):
         level = [one for one in level if isinstance(one, dict | list)]
         if not level:
             return True
@@ -166,8 +178,8 @@ def number(request: Request, name: str, default: int, low: int, high: int) -> in
     given = request.query_params.get(name)
     if given is None:
         return default
-    value = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else -1
-    if not low <= value <= high:
+    value = _whole(given)
+    if value is None or not low <= value <= high:
         raise Invalid(f"A whole number from {low:,} to {high:,}.", field=name)
     return value
 
@@ -192,13 +204,24 @@ def message_etag(message: Message) -> str:
     return f'"{message.session.account.epoch}-m{message.changed}"'
 
 
-def expected(request: HttpRequest | Request, epoch: int, prefix: str = "") -> int | None:
-    """Return the version that ``If-Match`` asks for, if any. Raises Stale for another epoch."""
+def expected(request: HttpRequest | Request, row: Session | Message) -> int | None:
+    """Return the version of ``row`` that ``If-Match`` asks for, if any; of several the present.
+
+    Raises Stale where it names none of this epoch.
+    """
     given = request.headers.get("If-Match")
     if given is None or given.strip() == "*":
         return None
-    era, _, version = given.strip().removeprefix("W/").strip('"').partition("-")
-    version = version.removeprefix(prefix) if prefix else version
-    if era != str(epoch) or not (version.isascii() and version.isdigit()):
-        raise Stale(epoch=epoch)
-    return int(version)
+    present = row.changed if isinstance(row, Message) else row.version
+    etag = message_etag(row) if isinstance(row, Message) else session_etag(row)
+    start = etag.strip('"').removesuffix(str(present))
+    tags = [tag.strip().removeprefix("W/").strip('"') for tag in given.split(",")]
+    numbers = [_whole(tag.removeprefix(start)) for tag in tags if tag.startswith(start)]
+    versions = [number for number in numbers if number is not None]
+    if not versions:
+        raise Stale(epoch=_account(row).epoch)
+    return present if present in versions else versions[0]
+
+
+def _account(row: Session | Message) -> Account:
+    return row.session.account if isinstance(row, Message) else row.account

@@ -5,8 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.http import Http404
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions as drf
 from rest_framework import status
 from rest_framework.response import Response
@@ -40,6 +46,13 @@ STATUSES: list[tuple[type[ChatHistoryError], int]] = [
 ]
 
 
+class LengthRequired(drf.APIException):
+    """A body that does not say how long it is: Django would take it for an empty one."""
+
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_detail = _("The request needs a Content-Length.")
+
+
 def handle(error: Exception, _context: dict[str, Any]) -> Response | None:
     """Return the problem of an exception, or None for one that is not ours to answer."""
     if isinstance(error, ChatHistoryError):
@@ -50,6 +63,8 @@ def handle(error: Exception, _context: dict[str, Any]) -> Response | None:
         return problem(403, "not_allowed", str(error) or "You may not do that.")
     if isinstance(error, RequestDataTooBig):
         return problem(413, "limit_exceeded", "The request is larger than this site takes.")
+    if isinstance(error, TooManyFieldsSent | TooManyFilesSent):
+        return problem(413, "limit_exceeded", "The form has more fields or files than are taken.")
     return _of_framework(error) if isinstance(error, drf.APIException) else None
 
 
@@ -84,7 +99,8 @@ def _of_framework(error: drf.APIException) -> Response:
     if isinstance(error, drf.ValidationError):
         return _of_validation(error)
     names = {401: "not_authenticated", 403: "not_allowed", 405: "method_not_allowed"}
-    names |= {400: "invalid", 406: "not_acceptable", 415: "unsupported_media_type"}
+    names |= {400: "invalid", 406: "not_acceptable", 411: "length_required"}
+    names |= {415: "unsupported_media_type"}
     name = names.get(error.status_code, "error")
     answer = problem(error.status_code, name, str(error.detail))
     for key, value in headers.items():

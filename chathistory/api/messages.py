@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from threading import BoundedSemaphore
+from collections.abc import Generator, Iterator
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chathistory.actions import messages, reply
 from chathistory.actions.reply import Piece
-from chathistory.conf import settings
-from chathistory.exceptions import Invalid, Unavailable
+from chathistory.exceptions import Invalid
 from chathistory.models import Message, Session
 from chathistory.represent import message_json, messages_json, parent_ids
 
-from . import serializers
+from . import serializers, streams
 from .base import View, as_html, expected, message_etag, number, parsed, session_of
 
 _PAGE = 50
 _MOST = 500
-_streams = BoundedSemaphore(settings.MAX_STREAMS)
 
 
 class MessagesView(View):
@@ -71,7 +65,7 @@ class MessagesView(View):
     def post(self, request: Request, session_id: UUID) -> Response:
         """Add a message; the same ``id`` and content again answers the one there is."""
         session = session_of(request, session_id)
-        version = expected(request, session.account.epoch)
+        version = expected(request, session)
         values = parsed(serializers.MessageCreate, request)
         message = messages.append(
             session,
@@ -115,43 +109,24 @@ class MessageView(View):
         values = parsed(serializers.MessageChange, request)
         if values["sibling"]:
             return _answer(messages.branch(message, request.user, values["content"]), status=201)
-        seen = expected(request, message.session.account.epoch, "m")
+        seen = expected(request, message)
         return _answer(messages.edit(message, request.user, values["content"], changed=seen))
 
     @extend_schema(operation_id="messages_delete", responses={204: None})
     def delete(self, request: Request, message_id: UUID) -> Response:
         """Leave a tombstone in the tree."""
         message = Message.objects.reach(request.user, message_id)
-        seen = expected(request, message.session.account.epoch, "m")
+        seen = expected(request, message)
         messages.delete(message, request.user, changed=seen)
         return Response(status=204)
-
-
-class EventStream(BaseRenderer):
-    """Server-sent events: the view streams them itself; problems go out as JSON."""
-
-    media_type = "text/event-stream"
-    format = "event-stream"
-
-    def render(self, data: Any, *_args: Any, **_kwargs: Any) -> bytes:
-        """Return JSON."""
-        return json.dumps(data, default=str).encode()
-
-
-class AnyAnswer(DefaultContentNegotiation):
-    """Whatever the client accepts, it gets a stream or a problem."""
-
-    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
-        """Return the first renderer where none fits."""
-        return renderers[0], renderers[0].media_type
 
 
 class ReplyView(View):
     """Ask the workflow's responder."""
 
     forms = {"POST": serializers.Reply}
-    renderer_classes: Any = (EventStream,)
-    content_negotiation_class = AnyAnswer
+    renderer_classes: Any = (streams.EventStream,)
+    content_negotiation_class = streams.AnyAnswer
 
     @extend_schema(
         operation_id="sessions_reply",
@@ -166,52 +141,21 @@ class ReplyView(View):
         """Store the question, then stream the answer and store it."""
         session = session_of(request, session_id)
         content = parsed(serializers.Reply, request).get("content")
-        if not _streams.acquire(blocking=False):
-            raise Unavailable("Too many answers are streaming just now.")
-        try:
-            question, pieces = reply.ask(session, request.user, content)
-        except BaseException:
-            _streams.release()
-            raise
-        stream = StreamingHttpResponse(_Stream(question, pieces), content_type="text/event-stream")
-        stream["X-Accel-Buffering"] = "no"
-        return stream
+        return streams.answer(
+            streams.ANSWERS, lambda: _events(*reply.ask(session, request.user, content))
+        )
 
 
-class _Stream:
-    """The events of one answer; gives its place back when the server closes it."""
-
-    def __init__(self, question: Message, pieces: Iterator[Piece]) -> None:
-        self._events = _events(question, pieces)
-        self._held = True
-
-    def __iter__(self) -> Any:
-        return self._events
-
-    def close(self) -> None:
-        """End the answer, whether it was read to the end or not."""
-        if self._held:
-            self._held = False
-            try:
-                self._events.close()
-            finally:
-                _streams.release()
-
-
-def _events(question: Message, pieces: Iterator[Piece]) -> Any:
-    yield _event("message", _shown(question))
+def _events(question: Message, pieces: Iterator[Piece]) -> Generator[bytes]:
+    yield streams.event("message", _shown(question))
     for piece in pieces:
         if piece.kind == "delta":
-            yield _event("delta", {"text": piece.text})
+            yield streams.event("delta", {"text": piece.text})
         elif piece.kind == "done" and piece.message:
-            yield _event("done", _shown(piece.message))
+            yield streams.event("done", _shown(piece.message))
         elif piece.message:
             problem = {"code": "responder_failed", "message": "The answer could not be finished."}
-            yield _event("error", problem | {"retry": True, "id": str(piece.message.uuid)})
-
-
-def _event(name: str, data: dict[str, Any]) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+            yield streams.event("error", problem | {"retry": True, "id": str(piece.message.uuid)})
 
 
 def _shown(message: Message) -> dict[str, Any]:

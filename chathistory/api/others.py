@@ -1,25 +1,28 @@
-"""``search``, ``import``, ``jobs``, ``workflows``, ``tags`` and ``healthz``."""
+"""``search``, ``import``, ``workflows``, ``tags`` and ``healthz``."""
 
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Count
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chathistory import records, represent, workflows
-from chathistory.actions import accounts, exchange, jobs
+from chathistory.actions import accounts, exchange, jobs, transfers
 from chathistory.conf import settings
-from chathistory.exceptions import LimitExceeded, NotFound
-from chathistory.models import Job, Tag
+from chathistory.exceptions import NotFound
+from chathistory.models import Tag
 from chathistory.search import find
 
 from . import filters, serializers
 from .base import View, number, owned, parsed
+from .jobs import job_json
 from .sessions import FILTERS
+from .uploads import SealedUpload, SealedUploadHandler
 
 _ENVELOPE = 65_536  # bytes of a multipart request beside the file
 
@@ -85,64 +88,36 @@ class ImportView(View):
     largest = "file"
     forms = {"POST": serializers.Import}
 
+    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
+        """Let no upload touch the disk but sealed; the body is not read before this."""
+        request.upload_handlers = [SealedUploadHandler(request)]
+        return super().initialize_request(request, *args, **kwargs)
+
     def most_bytes(self) -> int:
-        """Refuse more before it is read: what is read past memory lands on disk."""
-        return settings.MAX_IMPORT_BYTES + _ENVELOPE
+        """Refuse more before it is read."""
+        return settings.MAX_UPLOAD_BYTES + _ENVELOPE
 
     @extend_schema(
         operation_id="import",
         request={"multipart/form-data": serializers.Import},
-        responses={201: serializers.JobOut},
+        responses={201: serializers.JobOut, 202: serializers.JobOut},
     )
     def post(self, request: Request) -> Response:
-        """Import a file within the request; its report is the job's result."""
+        """Import a file within the request, or a large one as a job; the result is its report."""
         values = parsed(serializers.Import, request)
         file = values["file"]
-        if file.size > settings.MAX_IMPORT_BYTES:
-            limit = settings.MAX_IMPORT_BYTES
-            raise LimitExceeded("Bytes of a file", limit, file.size, field="file")
         options = {"copy": values["copy"], "dry_run": values["dry_run"]}
+        if isinstance(file, SealedUpload):
+            job = transfers.take_in(request.user, file, **options)
+            file.is_kept = True
+            return Response(job_json(job), status=202)
 
         def work() -> dict[str, Any]:
             return exchange.import_file(request.user, file, **options).as_dict()
 
         account = accounts.of(request.user)
         job = jobs.run(account, "import", {"file": file.name, **options}, work)
-        return Response(_job(job), status=201)
-
-
-class JobView(View):
-    """Long work."""
-
-    @extend_schema(operation_id="jobs_read", responses=serializers.JobOut)
-    def get(self, request: Request, job_id: UUID) -> Response:
-        """Answer how far a job is and what came of it."""
-        return Response(_job(jobs.reach(request.user, job_id)))
-
-
-class JobsView(View):
-    """Your jobs, newest first."""
-
-    @extend_schema(operation_id="jobs_list", responses=serializers.JobList)
-    def get(self, request: Request) -> Response:
-        """Answer the newest hundred."""
-        rows = Job.objects.filter(account=accounts.of(request.user)).select_related("account")
-        return Response({"jobs": [_job(row) for row in rows.order_by("-id")[:100]]})
-
-
-def _job(job: Job) -> dict[str, Any]:
-    outcome = records.or_damaged(records.open_job, job, "result") or {}
-    return {
-        "id": str(job.uuid),
-        "kind": job.kind,
-        "state": job.state,
-        "progress": job.progress,
-        "total": job.total,
-        "created_at": represent.moment(job.created_at),
-        "finished_at": represent.moment(job.finished_at),
-        "result": outcome.get("result"),
-        "error": outcome.get("error"),
-    }
+        return Response(job_json(job), status=201)
 
 
 class WorkflowsView(View):
@@ -185,6 +160,36 @@ class HealthzView(View):
     def get(self, request: Request) -> Response:
         """Answer ok."""
         return Response({"status": "ok"})
+
+
+class RootView(View):
+    """Where everything is."""
+
+    schema = None
+    _NAMES = (
+        "sessions",
+        "search",
+        "import",
+        "jobs",
+        "backups",
+        "workflows",
+        "tags",
+        "healthz",
+        "docs",
+    )
+
+    def get_view_name(self) -> str:
+        """Return what the browsable API calls this page."""
+        return _("Chat history")
+
+    def get(self, request: Request) -> Response:
+        """Answer the addresses to begin at."""
+        return Response(
+            {
+                name: request.build_absolute_uri(reverse(f"chathistory-api:{name}"))
+                for name in self._NAMES
+            }
+        )
 
 
 class NothingView(View):

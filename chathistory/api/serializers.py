@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from uuid import UUID
 
+from django.utils.datastructures import MultiValueDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chathistory.text import ROLES
+
+_UUID = re.compile("[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 
 
 class Strict(serializers.Serializer):  # type: ignore[type-arg]
@@ -16,7 +21,10 @@ class Strict(serializers.Serializer):  # type: ignore[type-arg]
     def to_internal_value(self, data: Any) -> Any:
         """Return the validated fields."""
         values = super().to_internal_value(data)
-        if unknown := sorted(set(data) - set(self.fields)):
+        known = set(self.fields)
+        if isinstance(data, MultiValueDict):
+            known.add("csrfmiddlewaretoken")  # the browsable API's forms bring it
+        if unknown := sorted(set(data) - known):
             raise serializers.ValidationError({str(unknown[0]): "Unknown field."})
         return values
 
@@ -38,10 +46,24 @@ class Text(serializers.Field):  # type: ignore[type-arg]
         return value
 
 
+class Nothing(Strict):
+    """A body that may only be empty, or an empty object."""
+
+
+class Id(serializers.UUIDField):
+    """A UUID as text, one that can tell things apart: not the nil one."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        """Return the UUID."""
+        if not isinstance(data, str) or not _UUID.fullmatch(data) or not UUID(data).int:
+            self.fail("invalid", value=data)
+        return UUID(data)
+
+
 class SessionCreate(Strict):
     """A new session."""
 
-    session_id = serializers.UUIDField(required=False)
+    session_id = Id(required=False)
     workflow_type = Text()
     title = Text(required=False, allow_null=True)
     metadata = serializers.DictField(required=False)
@@ -59,10 +81,10 @@ class SessionChange(Strict):
 class MessageCreate(Strict):
     """A new message; without ``parent_id`` it continues the branch shown, null starts a root."""
 
-    id = serializers.UUIDField(required=False)
+    id = Id(required=False)
     role = serializers.ChoiceField(choices=ROLES)
     content = Text(style={"base_template": "textarea.html"})
-    parent_id = serializers.UUIDField(required=False, allow_null=True)
+    parent_id = Id(required=False, allow_null=True)
     metadata = serializers.DictField(required=False)
     blocks = serializers.ListField(child=serializers.DictField(), required=False)
     tokens = serializers.IntegerField(required=False, min_value=0)
@@ -84,7 +106,7 @@ class Reply(Strict):
 class Fork(Strict):
     """Where to fork: by default at the message shown last."""
 
-    message_id = serializers.UUIDField(required=False)
+    message_id = Id(required=False)
 
 
 class Pin(Strict):
@@ -97,11 +119,18 @@ class Bulk(Strict):
     """One verb for many sessions."""
 
     action = serializers.ChoiceField(choices=("tag", "untag", "delete", "restore"))
-    session_ids = serializers.ListField(child=serializers.UUIDField(), allow_empty=False)
+    session_ids = serializers.ListField(child=Id(), allow_empty=False)
     tags = serializers.ListField(child=Text(), required=False)
 
 
-class Import(serializers.Serializer):  # type: ignore[type-arg]
+class JobCreate(Strict):
+    """What is to be done; ``sessions`` for the kinds that take some, else it is everything."""
+
+    kind = Text()
+    sessions = serializers.ListField(child=Id(), required=False, allow_empty=False)
+
+
+class Import(Strict):
     """A file of chats: ChatGPT's conversations.json or zip, or our own JSON."""
 
     file = serializers.FileField()
@@ -147,7 +176,10 @@ class SessionOut(serializers.Serializer):  # type: ignore[type-arg]
     pinned = serializers.BooleanField()
     tags = serializers.ListField(child=serializers.CharField())
     message_count = serializers.IntegerField()
+    hold = serializers.BooleanField()
+    archived_at = serializers.DateTimeField(allow_null=True)
     deleted_at = serializers.DateTimeField(allow_null=True)
+    purge_after = serializers.DateTimeField(allow_null=True)
     damaged = serializers.BooleanField()
     metadata = serializers.DictField()
 
@@ -206,16 +238,26 @@ class SearchOut(serializers.Serializer):  # type: ignore[type-arg]
     complete = serializers.BooleanField()
 
 
+class FileOut(serializers.Serializer):  # type: ignore[type-arg]
+    """The file that a job left: for a day it can be fetched from ``jobs/{id}/file``."""
+
+    name = serializers.CharField()
+    bytes = serializers.IntegerField()
+
+
 class JobOut(serializers.Serializer):  # type: ignore[type-arg]
-    """Long work and what came of it."""
+    """Long work and what came of it. ``cancel`` says that somebody asked for it to stop."""
 
     id = serializers.UUIDField()
     kind = serializers.CharField()
     state = serializers.CharField()
     progress = serializers.IntegerField()
     total = serializers.IntegerField(allow_null=True)
+    cancel = serializers.BooleanField()
     created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+    file = FileOut(allow_null=True)
     result = serializers.JSONField(allow_null=True)
     error = serializers.JSONField(allow_null=True)
 
@@ -224,6 +266,27 @@ class JobList(serializers.Serializer):  # type: ignore[type-arg]
     """Jobs, newest first."""
 
     jobs = JobOut(many=True)
+
+
+class BackupOut(serializers.Serializer):  # type: ignore[type-arg]
+    """A sealed container in the backup storage; ``size`` in bytes."""
+
+    id = serializers.UUIDField()
+    kind = serializers.CharField()
+    name = serializers.CharField()
+    session_id = serializers.UUIDField(allow_null=True)
+    whole_site = serializers.BooleanField()
+    backup_time = serializers.DateTimeField()
+    created_at = serializers.DateTimeField()
+    size = serializers.IntegerField()
+    verified_at = serializers.DateTimeField(allow_null=True)
+    drilled_at = serializers.DateTimeField(allow_null=True)
+
+
+class BackupList(serializers.Serializer):  # type: ignore[type-arg]
+    """Backups, newest first."""
+
+    backups = BackupOut(many=True)
 
 
 class WorkflowOut(serializers.Serializer):  # type: ignore[type-arg]

@@ -1,4 +1,4 @@
-"""``sessions``: list, create, read, change, delete, fork, pin, restore, bulk."""
+"""``sessions``: list, create, read, change, delete, fork, pin, archive, restore, bulk."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chathistory import listing
-from chathistory.actions import sessions
+from chathistory import cache, listing
+from chathistory.actions import lifecycle, purge, sessions
 from chathistory.conf import settings
 from chathistory.exceptions import ChatHistoryError, Invalid, LimitExceeded
 from chathistory.models import Session
-from chathistory.represent import messages_json, parent_ids, session_json
+from chathistory.represent import messages_json, opened, parent_ids, session_json, tag_names
+from chathistory.states import State
 
 from . import filters, serializers
 from .base import View, as_html, expected, number, owned, parsed, session_etag, session_of
@@ -24,7 +25,7 @@ SHOWN = 50
 _SORTS = {"-updated_at": "updated", "shown": "shown"}
 FILTERS = [
     OpenApiParameter("workflow", str),
-    OpenApiParameter("state", str, enum=["active", "deleted"]),
+    OpenApiParameter("state", str, enum=State.values),
     OpenApiParameter("pinned", bool),
     OpenApiParameter("tag", str),
     *(
@@ -102,7 +103,7 @@ class SessionsView(View):
 class SessionView(View):
     """One chat."""
 
-    parameters = frozenset({"render"})
+    parameters = frozenset({"render", "forever"})
     forms = {"PATCH": serializers.SessionChange, "PUT": serializers.SessionChange}
 
     @extend_schema(
@@ -113,17 +114,11 @@ class SessionView(View):
     def get(self, request: Request, session_id: UUID) -> Response:
         """Answer the session with its newest 50 messages, oldest first."""
         session = session_of(request, session_id)
-        rows = list(session.messages.order_by("-seq")[: SHOWN + 1])
         html = as_html(request)
-        shown = list(reversed(rows[:SHOWN]))
-        more = len(rows) > SHOWN
-        body = session_json(session, owned=owned(request, session)) | {
-            "head_id": _head_id(session, shown),
-            "messages": messages_json(session, shown, html=html),
-            "has_more": more,
-            "earlier_cursor": f"b{shown[0].seq}" if more else None,
-        }
-        return Response(body, headers={"ETag": session_etag(session)})
+        name = "newest-html" if html else "newest"
+        newest = cache.page(session, name, lambda: _newest(session, html=html))
+        body = session_json(session, owned=owned(request, session), parts=newest["parts"])
+        return Response(body | newest["page"], headers={"ETag": session_etag(session)})
 
     @extend_schema(
         operation_id="sessions_change",
@@ -133,17 +128,24 @@ class SessionView(View):
     def patch(self, request: Request, session_id: UUID) -> Response:
         """Change title, pin, tags or metadata; ``If-Match`` guards against overwriting."""
         session = session_of(request, session_id)
-        version = expected(request, session.account.epoch)
+        version = expected(request, session)
         values = parsed(serializers.SessionChange, request)
         changed = sessions.change(session, request.user, version=version, **values)
         return _answer(request, changed)
 
-    @extend_schema(operation_id="sessions_delete", responses={204: None})
+    @extend_schema(
+        operation_id="sessions_delete",
+        parameters=[OpenApiParameter("forever", int, enum=[0, 1])],
+        responses={204: None},
+    )
     def delete(self, request: Request, session_id: UUID) -> Response:
-        """Move the session to the trash."""
+        """Move the session to the trash; with ``forever=1`` remove it from there for good."""
         session = session_of(request, session_id)
-        version = expected(request, session.account.epoch)
-        sessions.delete(session, request.user, version=version)
+        version = expected(request, session)
+        if number(request, "forever", 0, 0, 1):
+            purge.purge(session, request.user, version=version)
+        else:
+            sessions.delete(session, request.user, version=version)
         return Response(status=204)
 
 
@@ -175,9 +177,31 @@ class PinView(View):
     def post(self, request: Request, session_id: UUID) -> Response:
         """Pin the session; ``{"pinned": false}`` lets it go."""
         session = session_of(request, session_id)
-        version = expected(request, session.account.epoch)
+        version = expected(request, session)
         pinned = parsed(serializers.Pin, request)["pinned"]
         return _answer(request, sessions.pin(session, request.user, pinned, version=version))
+
+
+class ArchiveView(View):
+    """Put a session away."""
+
+    @extend_schema(operation_id="sessions_archive", request=None, responses=serializers.SessionOut)
+    def post(self, request: Request, session_id: UUID) -> Response:
+        """Archive the session; a new message, or ``resume``, brings it back."""
+        session = session_of(request, session_id)
+        version = expected(request, session)
+        return _answer(request, lifecycle.archive(session, request.user, version=version))
+
+
+class ResumeView(View):
+    """Go on with a session."""
+
+    @extend_schema(operation_id="sessions_resume", request=None, responses=serializers.SessionOut)
+    def post(self, request: Request, session_id: UUID) -> Response:
+        """Make an idle or archived session active."""
+        session = session_of(request, session_id)
+        version = expected(request, session)
+        return _answer(request, lifecycle.resume(session, request.user, version=version))
 
 
 class RestoreView(View):
@@ -187,7 +211,7 @@ class RestoreView(View):
     def post(self, request: Request, session_id: UUID) -> Response:
         """Restore the session as it was."""
         session = session_of(request, session_id)
-        version = expected(request, session.account.epoch)
+        version = expected(request, session)
         return _answer(request, sessions.restore(session, request.user, version=version))
 
 
@@ -233,6 +257,21 @@ def _bulk_one(request: Request, session_id: UUID, action: str, tags: list[str]) 
 def _answer(request: Request, session: Session, status: int = 200) -> Response:
     body = session_json(session, owned=owned(request, session))
     return Response(body, status=status, headers={"ETag": session_etag(session)})
+
+
+def _newest(session: Session, *, html: bool) -> tuple[dict[str, Any], bool]:
+    """Return the opened end of a session, and whether all of it opened."""
+    rows = list(session.messages.order_by("-seq")[: SHOWN + 1])
+    shown = list(reversed(rows[:SHOWN]))
+    parts = opened(session)
+    page: dict[str, Any] = {
+        "head_id": _head_id(session, shown),
+        "messages": messages_json(session, shown, html=html),
+        "has_more": len(rows) > SHOWN,
+        "earlier_cursor": f"b{shown[0].seq}" if len(rows) > SHOWN else None,
+    }
+    whole = None not in parts.values() and not any(row["damaged"] for row in page["messages"])
+    return {"parts": parts | {"tags": tag_names(session)}, "page": page}, whole
 
 
 def _head_id(session: Session, shown: list[Any]) -> str | None:

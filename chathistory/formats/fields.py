@@ -44,6 +44,13 @@ class Fields:
             raise Malformed(f"{self.path}.{key}", "is missing")
         return value
 
+    def number(self, key: str, low: int, high: int) -> int | None:
+        """Return a whole number, None if it is absent; Malformed outside `low` to `high`."""
+        value = self.take(key, int)
+        if value is not None and not low <= value <= high:
+            raise Malformed(f"{self.path}.{key}", f"is not a whole number from {low:,} to {high:,}")
+        return value
+
     def items(self, key: str, kind: type[T]) -> list[T]:
         """Return a list whose every entry is of `kind`; empty if the field is absent."""
         values = self.take(key, list) or []

@@ -19,6 +19,9 @@ from chathistory.formats.times import to_iso
 
 FORMAT = "django-chathistory"
 VERSION = 1
+TOKENS = 2**31 - 1
+#: How often a message may have been changed.
+REVISIONS = 1_000_000
 
 
 def write(
@@ -33,11 +36,12 @@ def write(
     yield head[:-1] + b', "sessions": ['
     for index, session in enumerate(sessions):
         yield b",\n" if index else b"\n"
-        yield from _write_session(session)
+        yield from write_session(session)
     yield b"\n]}\n"
 
 
-def _write_session(session: dict[str, Any]) -> Iterator[bytes]:
+def write_session(session: dict[str, Any]) -> Iterator[bytes]:
+    """Yield one session object, a message a line. Raises ValueError as ``write`` does."""
     head = {key: item for key, item in session.items() if key != "messages"}
     yield _encode(head)[:-1] + (b', "messages": [' if head else b'"messages": [')
     for index, message in enumerate(session.get("messages", ())):
@@ -185,8 +189,8 @@ def _turn(fields: Fields, index: int) -> Turn:
         status=fields.take("status", str) or "complete",
         edited=fields.moment("edited_at"),
         deleted=deleted,
-        tokens=fields.take("tokens", int),
-        revision=fields.take("revision", int),
+        tokens=fields.number("tokens", 0, TOKENS),
+        revision=fields.number("revision", 0, REVISIONS),
         revisions=_revisions(fields),
     )
     turn.extra = fields.rest
@@ -206,10 +210,13 @@ def _content(fields: Fields, deleted: datetime | None) -> str:
 
 
 def _revisions(fields: Fields) -> list[dict[str, Any]]:
-    revisions = []
+    revisions: dict[int, dict[str, Any]] = {}
     for index, value in enumerate(fields.items("revisions", dict)):
         one = Fields(value, f"{fields.path}.revisions[{index}]")
-        number, content = one.need("revision", int), one.need("content", str)
+        number, content = one.number("revision", 1, REVISIONS), one.need("content", str)
+        if number is None or number in revisions:
+            wrong = "is missing" if number is None else "is the number of an earlier one too"
+            raise Malformed(f"{one.path}.revision", wrong)
         edited = one.moment("edited_at")
-        revisions.append({"revision": number, "content": content, "edited": edited, **one.rest})
-    return revisions
+        revisions[number] = {"revision": number, "content": content, "edited": edited, **one.rest}
+    return list(revisions.values())

@@ -34,7 +34,12 @@ class Migration(migrations.Migration):
                 (
                     "kind",
                     models.CharField(
-                        choices=[("full", "full"), ("incremental", "incremental")], max_length=16
+                        choices=[
+                            ("full", "full"),
+                            ("incremental", "incremental"),
+                            ("archive", "a person's archive"),
+                        ],
+                        max_length=16,
                     ),
                 ),
                 ("chain", models.UUIDField()),

@@ -6,7 +6,7 @@ once, exactly as they went in; ``Message.indexed`` says which, within the same t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from chathistory import bulk
@@ -48,6 +48,25 @@ class Index(Protocol):
 
     def remove(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
         """Remove texts by exactly the tokens that went in."""
+
+    def read(self, places: Sequence[int], *, titles: bool = False) -> list[Doc]:
+        """Return what is indexed under these places, for texts that no longer open.
+
+        On SQLite it walks the whole index; on PostgreSQL a place may have two texts.
+        """
+
+    def mark(self) -> None:
+        """Note, within the removing transaction, that what was removed must leave the files."""
+
+    def is_marked(self) -> bool:
+        """Return whether anything removed may still be in the files."""
+
+    def merge(self) -> Iterator[None]:
+        """Rewrite the index until nothing removed before now is left in its files.
+
+        Each step is a transaction of its own, of some milliseconds; stopped in between, another
+        call goes on. Without a mark since the last time there is nothing to do.
+        """
 
     def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
         """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""

@@ -7,6 +7,7 @@ statement as the index, before any cap.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -15,10 +16,10 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from chathistory import bulk, crypto, keyring, records
+from chathistory import blocks, bulk, crypto, keyring, records
 from chathistory.conf import settings
 from chathistory.exceptions import Damaged, Invalid
-from chathistory.models import Account, Message, Session
+from chathistory.models import Account, Block, Message, Session
 from chathistory.querysets import SessionQuerySet
 from chathistory.states import State
 
@@ -28,9 +29,12 @@ from .query import Term, parse
 from .tokens import Keyed, pairs, query_forms
 
 Narrow = Callable[[SessionQuerySet], SessionQuerySet]
+#: Blocks by their key: uuid and record.
+_Held = dict[int, tuple[UUID, bytes]]
 SORTS = ("newest", "relevance")
 MAX_LIMIT = 100
 _BLOCK = 200
+_CURSOR = re.compile("[0-7]?[0-9a-f]{1,15}")  # a place: below 2**63
 _FIRST, _MOST = 100, 1_600  # candidates of the first and of the largest block
 _ADJACENT, _K1, _B, _TYPICAL = 2.0, 1.2, 0.75, 800.0
 
@@ -68,6 +72,7 @@ class _Candidate(NamedTuple):
     account: int
     session: int
     session_uuid: Any
+    block: int | None
 
 
 class _Found(NamedTuple):
@@ -123,7 +128,8 @@ class _Asked:
         gate, more = self._correlated("m.session_id")
         sql = (
             "SELECT m.id, m.place, m.uuid, m.role, m.revision, m.body, m.account_id, m.session_id,"  # noqa: S608
-            f" s.uuid FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"
+            " s.uuid, m.block_id"
+            f" FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"
             f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
             f" WHERE {where} AND m.deleted_at IS NULL AND hit.place < %s AND EXISTS ({gate})"
             # By place alone: FTS5 walks in that order; any second column would sort every posting.
@@ -149,9 +155,10 @@ class _Asked:
     def opened(self, candidates: Sequence[_Candidate]) -> Iterator[_Found]:
         """Yield the candidates that hold what the query asks; what does not open is left out."""
         self._meet(candidates)
+        held = _blocks(candidates)
         for candidate in candidates:
             try:
-                text = self._open(candidate)
+                text = self._open(candidate, held)
             except Damaged:
                 continue
             if self.matcher.holds(text):
@@ -165,7 +172,9 @@ class _Asked:
             own = [(s, self._sessions[s]) for s, c in new.items() if c.account == pk]
             keyring.load_sessions(account, own)
 
-    def _open(self, candidate: _Candidate) -> str:
+    def _open(self, candidate: _Candidate, held: _Held) -> str:
+        if candidate.block is not None:
+            return records.content_of(self._packed(candidate, candidate.block, held))
         body, session = bytes(candidate.body), self._sessions[candidate.session]
         name = candidate.session, crypto.key_version(body)
         key = self._keys.get(name)
@@ -175,6 +184,24 @@ class _Asked:
         row = _uuid(candidate.uuid)
         context = records.body_context(row, session, candidate.role, candidate.revision)
         return records.content_of(crypto.unseal(key, body, context))
+
+    def _packed(self, candidate: _Candidate, block: int, held: _Held) -> bytes:
+        account = self.owners[candidate.account]
+        session = candidate.session, self._sessions[candidate.session]
+        try:
+            opened = blocks.obtain(account, session, block, lambda: _record(held, block))
+            return opened.body(_uuid(candidate.uuid), candidate.revision, candidate.role)
+        except Damaged:
+            return self._again(candidate)
+
+    def _again(self, candidate: _Candidate) -> bytes:
+        """Return the packed body by its row: it may have left its block since it was found."""
+        rows = Message.objects.select_related("session").filter(pk=candidate.pk)
+        message = rows.first()
+        if message is None:
+            raise Damaged("The message was removed meanwhile.")
+        message.session.account = self.owners[candidate.account]
+        return records.open_packed(message, message.session)
 
     def hits(self, found: Sequence[_Found]) -> list[Hit]:
         """Return what was found as hits, with the messages' and sessions' rows."""
@@ -286,6 +313,21 @@ def _uuid(value: UUID | str) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
+def _blocks(candidates: Sequence[_Candidate]) -> _Held:
+    """Return the blocks that candidates are in, in one query."""
+    wanted = {one.block for one in candidates if one.block is not None}
+    if not wanted:
+        return {}
+    rows = Block.objects.filter(pk__in=wanted).values_list("pk", "uuid", "body")
+    return {pk: (uuid, bytes(body)) for pk, uuid, body in rows}
+
+
+def _record(held: _Held, block: int) -> tuple[UUID, bytes]:
+    if block not in held:
+        raise Damaged("The message's block is gone.")
+    return held[block]
+
+
 def _cursor(place: int | None) -> str | None:
     return None if place is None else f"{place:x}"
 
@@ -293,10 +335,6 @@ def _cursor(place: int | None) -> str | None:
 def _place(cursor: str | None) -> int | None:
     if cursor is None:
         return None
-    try:
-        place = int(cursor, 16)
-    except (ValueError, TypeError):
-        place = -1
-    if not 0 <= place < 2**63:
+    if not _CURSOR.fullmatch(cursor):
         raise Invalid("Not a cursor that a search gave.", field="cursor")
-    return place
+    return int(cursor, 16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from chathistory import bulk
 from chathistory.models import Message
@@ -36,6 +36,24 @@ class PostgresIndex:
         """Remove texts by exactly the tokens that went in."""
         sql = f"DELETE FROM {_tables()[titles]} WHERE place = %s AND t = %s"  # noqa: S608
         self._many(sql, docs)
+
+    def read(self, places: Sequence[int], *, titles: bool = False) -> list[Doc]:
+        """Return what is indexed under these places; of two texts of one place both."""
+        sql = f"SELECT place, t FROM {_tables()[titles]} WHERE place = ANY(%s)"  # noqa: S608
+        with bulk.connection(Message).cursor() as cursor:
+            cursor.execute(sql, [list(places)])
+            return [Doc(place, _tokens(numbers)) for place, numbers in cursor.fetchall()]
+
+    def mark(self) -> None:
+        """Nothing to note: the server's own VACUUM takes dead rows out of the files."""
+
+    def is_marked(self) -> bool:
+        """Nothing is ever noted here."""
+        return False
+
+    def merge(self) -> Iterator[None]:
+        """Nothing to do: the server's own VACUUM takes dead rows out of the files."""
+        yield from ()
 
     def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
         """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
@@ -74,3 +92,7 @@ def _tables() -> tuple[str, str]:
 
 def _numbers(tokens: Sequence[str]) -> list[int]:
     return [int(token, 16) for token in tokens]
+
+
+def _tokens(numbers: Sequence[int]) -> str:
+    return " ".join(f"{number:012x}" for number in numbers)

@@ -5,13 +5,16 @@ The row number of a text is its place, so that newest first is the order FTS5 wa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from chathistory import bulk
 from chathistory.models import Message
 
 from .base import Doc, Match
 
+#: A row for each removal whose tokens have not left the files yet.
+_DUE = "chathistory_fts_due"
+_PAGES = 200  # of 4 kB, written by one step of a merge: some 20 ms
 _OPTIONS = "content='', detail=none, columnsize=0, tokenize='ascii'"
 _AUTOMERGE = (
     8  # segments of a level before they merge: 4 costs an import 7 % more, 16 gains nothing
@@ -26,11 +29,13 @@ class SqliteIndex:
         for table in _tables():
             self._run(f"CREATE VIRTUAL TABLE IF NOT EXISTS {table} USING fts5(t, {_OPTIONS})")
             self._run(f"INSERT INTO {table}({table}, rank) VALUES ('automerge', {_AUTOMERGE})")  # noqa: S608
+        self._run(f"CREATE TABLE IF NOT EXISTS {_DUE} (id INTEGER PRIMARY KEY)")
 
     def clear(self) -> None:
         """Forget everything."""
         for table in _tables():
             self._run(f"INSERT INTO {table}({table}) VALUES ('delete-all')")  # noqa: S608
+        self._run(f"DELETE FROM {_DUE}")  # noqa: S608
 
     def add(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
         """Add texts that are not in the index."""
@@ -42,6 +47,45 @@ class SqliteIndex:
         table = _tables()[titles]
         sql = f"INSERT INTO {table}({table}, rowid, t) VALUES ('delete', %s, %s)"  # noqa: S608
         self._many(sql, docs)
+
+    def read(self, places: Sequence[int], *, titles: bool = False) -> list[Doc]:
+        """Return what is indexed under these places, by a walk over the whole index."""
+        table = _tables()[titles]
+        walk = f"{table}_walk"
+        what = f"USING fts5vocab(main, {table}, instance)"
+        self._run(f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.{walk} {what}")
+        found: dict[int, list[str]] = {place: [] for place in places}
+        marks = ", ".join(["%s"] * len(found))
+        sql = f"SELECT doc, term FROM temp.{walk} WHERE doc IN ({marks}) ORDER BY term"  # noqa: S608
+        with bulk.connection(Message).cursor() as cursor:
+            cursor.execute(sql, list(found))
+            for place, token in cursor.fetchall():
+                found[place].append(token)
+        return [Doc(place, " ".join(tokens)) for place, tokens in found.items() if tokens]
+
+    def mark(self) -> None:
+        """Note, within the removing transaction, that what was removed must leave the files."""
+        self._run(f"INSERT INTO {_DUE} DEFAULT VALUES")
+
+    def is_marked(self) -> bool:
+        """Return whether anything removed may still be in the files."""
+        return self._last_mark() is not None
+
+    def merge(self) -> Iterator[None]:
+        """Rewrite the index step by step: a negative number begins with all there is by now."""
+        last = self._last_mark()
+        if last is None:
+            return
+        for table in _tables():
+            pages = -_PAGES
+            for _ in range(self._steps(table)):
+                if not self._step(table, pages):
+                    break
+                pages = _PAGES
+                yield
+            else:
+                return  # writers are quicker; the mark stays
+        self._run(f"DELETE FROM {_DUE} WHERE id <= {last}")  # noqa: S608
 
     def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
         """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
@@ -56,6 +100,26 @@ class SqliteIndex:
         with bulk.connection(Message).cursor() as cursor:
             cursor.execute(sql, [f'"{token}"', cap])
             return int(cursor.fetchone()[0])
+
+    def _last_mark(self) -> int | None:
+        with bulk.connection(Message).cursor() as cursor:
+            cursor.execute(f"SELECT max(id) FROM {_DUE}")  # noqa: S608
+            found: int | None = cursor.fetchone()[0]
+        return found
+
+    def _steps(self, table: str) -> int:
+        """Return how many steps write the whole index twice; a page has a row here."""
+        with bulk.connection(Message).cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table}_idx")  # noqa: S608
+            return 10 + 2 * int(cursor.fetchone()[0]) // _PAGES
+
+    def _step(self, table: str, pages: int) -> bool:
+        """Merge so many pages; return whether there was anything to do (FTS5 6.7, 'merge')."""
+        link = bulk.connection(Message)
+        with link.cursor() as cursor:
+            before = link.connection.total_changes
+            cursor.execute(f"INSERT INTO {table}({table}, rank) VALUES ('merge', %s)", [pages])  # noqa: S608
+        return bool(link.connection.total_changes - before >= 2)
 
     def _run(self, sql: str) -> None:
         with bulk.connection(Message).cursor() as cursor:

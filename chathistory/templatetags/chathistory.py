@@ -18,8 +18,9 @@ from chathistory.search.find import Hit
 register = template.Library()
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)?")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _MARKUP = re.compile(
-    r"\[(?=[^\]]*$)|```\w*|\*\*|`|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|(?<!\S)(?:>|#{1,6}|\|)(?!\S)"
+    r"(?<!\\)(?:\[(?=[^\]]*$)|```\w*|\*\*|`|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|(?<!\S)(?:>|#{1,6}|\|)(?!\S))"
 )
 
 
@@ -49,4 +50,5 @@ def parts(hit: Hit) -> Iterator[tuple[str, bool]]:
 @register.filter
 def plain(preview: str) -> str:
     """Leave the commonest marks of Markdown out of a preview."""
-    return " ".join(_MARKUP.sub("", _LINK.sub(r"\1", preview)).split())
+    shown = _MARKUP.sub("", _LINK.sub(r"\1", preview))
+    return " ".join(_ESCAPED.sub(r"\1", shown).split())

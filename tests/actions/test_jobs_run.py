@@ -50,7 +50,7 @@ def stumble() -> None:
         (refuse, Invalid, {"code": "invalid", "detail": "Not a zip."}),
         (
             *(stumble, ZeroDivisionError),
-            {"code": "error", "detail": "It stopped at an unexpected error."},
+            {"code": "unexpected", "detail": "It stopped at an unexpected error."},
         ),
     ],
 )

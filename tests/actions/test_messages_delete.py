@@ -35,6 +35,29 @@ def test_happy_a_deleted_head_leaves_no_preview(alice, talk):
     assert records.preview_of(reread(session)) == ""
 
 
+def test_happy_the_title_that_it_gave_goes_with_it(alice, talk):
+    session = talk("my password is hunter2", "Never say it.", "what is rye?", "A grain.")
+    messages.delete(session.messages.get(seq=1), alice)
+    assert records.title_of(reread(session)) == "what is rye?"
+    assert not search(alice, "hunter2").titles
+    assert len(search(alice, "rye").titles) == 1
+    messages.delete(session.messages.get(seq=3), alice)
+    assert reread(session).title is None
+    assert not search(alice, "rye").titles
+    messages.append(session, alice, "user", "and wheat?")
+    assert records.title_of(reread(session)) == "and wheat?"
+    assert len(search(alice, "wheat").titles) == 1
+
+
+def test_happy_a_title_from_elsewhere_stays(alice, talk):
+    named, first = talk("hunter2", title="Mine"), talk("first", "answer", "second")
+    messages.delete(named.messages.get(), alice)
+    for seq in (2, 3):
+        messages.delete(first.messages.get(seq=seq), alice)
+    assert records.title_of(reread(named)) == "Mine"
+    assert records.title_of(reread(first)) == "first"
+
+
 def test_stranger_gets_not_found_and_a_writer_is_not_allowed(bob, charlie, nobody, talk, invite):
     session = talk("mine")
     message = session.messages.get()

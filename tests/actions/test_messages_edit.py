@@ -47,6 +47,22 @@ def test_happy_what_came_with_the_text_stays(alice, talk):
     assert (body.content, body.metadata, body.raw) == ("new", {"a": 1}, {"b": 2})
 
 
+def test_happy_the_automatic_title_follows(alice, talk):
+    session = talk("my password is hunter2", "Never say it.", "what else?")
+    first, answer, other = session.messages.select_related("session__account").order_by("seq")
+    messages.edit(answer, alice, "Do not.")
+    messages.edit(other, alice, "what more?")
+    assert len(search(alice, "hunter2").titles) == 1
+    messages.edit(first, alice, "what is rye?")
+    fresh = Session.objects.select_related("account").get()
+    assert (records.title_of(fresh), fresh.title_source) == ("what is rye?", "auto")
+    assert not search(alice, "hunter2").titles
+    assert len(search(alice, "rye").titles) == 1
+    sessions.rename(session, alice, "Grain")
+    messages.edit(Message.objects.get(pk=first.pk), alice, "what is wheat?")
+    assert records.title_of(Session.objects.select_related("account").get()) == "Grain"
+
+
 def test_stranger_gets_not_found_and_a_writer_is_not_allowed(bob, charlie, message, invite):
     invite(message.session, bob, "read", "write")
     with pytest.raises(NotFound):

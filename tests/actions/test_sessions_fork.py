@@ -47,7 +47,11 @@ def test_happy_a_tombstone_is_left_out(alice, talk):
 
 
 def test_happy_an_empty_session_forks_into_an_empty_one(alice, talk):
-    assert said(sessions.fork(talk(), alice)) == []
+    copy = sessions.fork(talk(), alice)
+    assert said(copy) == []
+    assert copy.title is None
+    messages.append(copy, alice, "user", "the first question")
+    assert records.title_of(Session.objects.get(pk=copy.pk)) == "the first question"
 
 
 def test_happy_a_readers_copy_is_the_readers_and_the_owner_cannot_see_it(

@@ -12,15 +12,19 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
-from chathistory import records
-from chathistory.actions import accounts, messages, sessions, tokens
+from chathistory import ids, records
+from chathistory.actions import accounts, backup, messages, sessions, tokens
 from chathistory.models import (
     Account,
+    Backup,
     Change,
     DataKey,
     Job,
+    Lease,
     Message,
+    RetentionPolicy,
     Revision,
     Session,
     Share,
@@ -82,7 +86,12 @@ def url(row: Model, page: str = "change") -> str:
 
 def test_every_model_is_registered() -> None:
     registered = {model for model in admin.site._registry if model._meta.label.startswith("chath")}
-    assert registered == set(MODELS)
+    assert registered == {
+        *MODELS,
+        Backup,
+        Lease,
+        RetentionPolicy,
+    }  # whose form has tests of its own
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -194,3 +203,36 @@ def test_a_search_for_anything_but_a_uuid_finds_nothing(
 def test_a_search_finds_a_row_by_its_uuid(rows: dict[type[Model], Any], looker: Client) -> None:
     uuid = str(rows[Message].uuid)
     assert uuid in looker.get(list_url(Message), {"q": uuid}).content.decode()
+
+
+def test_jobs_show_how_far_they_are(alice: User, looker: Client) -> None:
+    account = accounts.of(alice)
+    Job.objects.create(account=account, kind="export", progress=3, total=4)
+    Job.objects.create(account=account, kind="compress", progress=1234)
+    page = looker.get(list_url(Job)).content.decode()
+    assert '<progress value="3" max="4"></progress> 75 %' in page
+    assert "1,234" in page
+
+
+def test_leases_say_who_holds_them(db: None, looker: Client) -> None:
+    lease = Lease.objects.create(name="beat", holder=ids.new_id(), until=timezone.now())
+    assert str(lease.holder) in looker.get(list_url(Lease)).content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_backups_are_listed_verified_and_made_by_who_may(
+    looker: Client, settings, tmp_path
+) -> None:
+    settings.CHATHISTORY_HOME = tmp_path
+    made = backup.full()
+    assert str(made.chain) in looker.get(list_url(Backup)).content.decode()
+    chosen = {"_selected_action": [made.pk], "action": "back_up_now"}
+    looker.post(list_url(Backup), chosen)
+    assert not Job.objects.filter(kind="backup.full").exists()
+    permission = Permission.objects.get(codename="add_backup")
+    User.objects.get(username="looker").user_permissions.add(permission)
+    looker.post(list_url(Backup), chosen)
+    assert Job.objects.filter(kind="backup.full", state="queued").count() == 1
+    Backup.objects.update(verified_at=None)
+    looker.post(list_url(Backup), chosen | {"action": "verify"})
+    assert Backup.objects.get().verified_at is not None

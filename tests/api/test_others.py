@@ -1,23 +1,10 @@
-"""``jobs``, ``workflows``, ``tags``, ``healthz``, and every other address."""
+"""``workflows``, ``tags``, ``healthz``, and every other address."""
 
 from __future__ import annotations
-
-from uuid import uuid4
 
 import pytest
 
 from tests.api.client import Api, problem, unchanged
-
-
-def test_jobs_are_listed_newest_first_to_their_owner_alone(api: Api, charlie_api: Api) -> None:
-    api.upload("first.json", b"x")
-    api.upload("second.json", b"x")
-    newest, oldest = api.get("jobs").json()["jobs"]
-    assert newest["created_at"] > oldest["created_at"]
-    assert api.get(f"jobs/{newest['id']}").json() == newest
-    assert charlie_api.get("jobs").json() == {"jobs": []}
-    for uuid in (newest["id"], str(uuid4())):
-        problem(charlie_api.get(f"jobs/{uuid}"), 404, "not_found")
 
 
 def test_the_twelve_workflows_and_the_imported(api: Api) -> None:
@@ -45,7 +32,18 @@ def test_healthz_asks_nobody_and_no_database(
     problem(anonymous.post("healthz"), 405, "method_not_allowed")
 
 
-@pytest.mark.parametrize("path", ["", "nowhere", "sessions/x", "sessions/1/messages", "jobs/0"])
+def test_the_root_tells_where_everything_is(api: Api, anonymous: Api) -> None:
+    found = api.get("").json()
+    assert "sessions" in found
+    for address in found.values():
+        assert api.client.get(address + "?q=x" * address.endswith("search")).status_code in (
+            200,
+            405,
+        )
+    problem(anonymous.get(""), 401, "not_authenticated")
+
+
+@pytest.mark.parametrize("path", ["nowhere", "sessions/x", "sessions/1/messages", "jobs/0"])
 def test_there_is_nothing_elsewhere(api: Api, anonymous: Api, path: str) -> None:
     with unchanged():
         problem(api.get(path), 404, "not_found")
@@ -57,4 +55,8 @@ def test_there_is_nothing_elsewhere(api: Api, anonymous: Api, path: str) -> None
 def test_an_unknown_parameter_is_named(api: Api, path: str) -> None:
     problem(api.get(path, colour="red"), 400, "invalid", "colour")
     problem(api.client.get(f"/api/chat_history/{path}?%ED%A0%80=1"), 400, "invalid", "\ufffd" * 3)
+
+
+@pytest.mark.parametrize("path", ["workflows", "tags"])
+def test_there_is_nothing_to_post(api: Api, path: str) -> None:
     problem(api.post(path), 405, "method_not_allowed")

@@ -78,7 +78,8 @@ def test_a_bad_query_is_400_at_its_character(api: Api, query: str, position: int
     [
         ("q", "\0"),
         *(("limit", bad) for bad in ("0", "101", "x")),
-        *(("cursor", bad) for bad in ("zz", "f" * 20, "-1", "\0")),
+        *(("cursor", bad) for bad in ("zz", "f" * 20, "8" + "0" * 15, "-1", "\0")),
+        *(("cursor", bad) for bad in ("٣", "0x1", "1_0", " 1", "+1", "A")),
         ("sort", "oldest"),
         ("state", "nope"),
         ("updated_before", "soon"),

@@ -102,6 +102,8 @@ def cursor(*values: Any) -> str:
         ("cursor", cursor("updated", "0001-01-01T00:00:00+14:00", 1)),
         ("cursor", cursor("updated", "2026-01-01T00:00:00", 10**30)),
         ("cursor", cursor("updated", "2026-01-01T00:00:00", "1")),
+        ("cursor", cursor("updated", "2026-01-01T00:00:00", True)),
+        ("cursor", cursor("shown", 1, "2026-01-01T00:00:00", 1)),
         ("workflow", "tutor\0"),
         ("format", "xml"),
         ("colour", "red"),

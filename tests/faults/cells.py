@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth.models import User
+from django.utils import timezone
 
-from chathistory import crypto, keyring, records
-from chathistory.actions import jobs, messages, sessions
+from chathistory import blocks, crypto, keyring, keysets, records
+from chathistory.actions import jobs, messages, packing, sessions
 from chathistory.crypto import Context
-from chathistory.models import Change, DataKey, Message, Revision, Session, Tag
+from chathistory.models import Backup, Block, Change, DataKey, Message, Revision, Session, Tag
+from tests.actions.asked import Asked
 from tests.conftest import Talk
 
 
@@ -28,7 +31,7 @@ class Cell:
     @property
     def uuid(self) -> Any:
         """Of the row, or of the account where the row has none."""
-        return getattr(self.row, "uuid", self.row.account.uuid)
+        return self.row.uuid if hasattr(self.row, "uuid") else self.row.account.uuid
 
 
 def before_of(change: Change) -> bytes:
@@ -42,6 +45,30 @@ def key_of(row: DataKey) -> Any:
     if row.session:
         return keyring.session_key(row.account, row.session)
     return keyring.account_keys(row.account)
+
+
+def packed_blocks(talk: Talk) -> list[Block]:
+    """Two blocks of an archived session, and one of another."""
+    both = talk(*(f"{n}" for n in range(11))), talk("alone")
+    keys = [session.pk for session in both]
+    Session.objects.filter(pk__in=keys).update(state="archived", archived_at=both[0].updated_at)
+    packing.compress(Asked(both[0].account))
+    return list(Block.objects.select_related("account", "session").order_by("pk"))
+
+
+def open_block(row: Block) -> Any:
+    return blocks.unseal(row.account, (row.session_id, row.session.uuid), row.uuid, row.body)
+
+
+def backups() -> list[Backup]:
+    """Two rows of backups, each with the key of a container of its own."""
+    rows = [
+        Backup(chain=uuid4(), name=digit * 64, at=timezone.now(), kind="full") for digit in "ab"
+    ]
+    for row in rows:
+        row.key = keysets.wrap(row.name, crypto.new_key())
+        row.save()
+    return rows
 
 
 def lived(alice: User, bob: User, talk: Talk) -> dict[str, Cell]:
@@ -73,7 +100,14 @@ def lived(alice: User, bob: User, talk: Talk) -> dict[str, Cell]:
     of_session, own = wrapped[mine, "session", first.pk], wrapped[mine, "account", None]
     rows, tag = wrapped[mine, "rows", None], wrapped[mine, "tag", None]
     his = DataKey.objects.exclude(account=mine).get(purpose="account")
+    block, next_to_it, apart = packed_blocks(talk)
+    backup, other_backup = backups()
     columns = {
+        "Backup.key": Cell(
+            *(backup, "key", lambda row: keysets.unwrap(row.name, bytes(row.key))),
+            [other_backup.key, own.master_wrapped],
+        ),
+        "Block.body": Cell(block, "body", open_block, [next_to_it.body, apart.body, said.body]),
         "Session.title": Cell(first, "title", records.title_of, [second.title, first.preview]),
         "Session.preview": Cell(first, "preview", records.preview_of, [second.preview]),
         "Session.metadata": Cell(first, "metadata", records.metadata_of, [second.metadata]),

@@ -32,7 +32,9 @@ MOMENTS = st.none() | st.datetimes(
     datetime(9998, 12, 31),
     timezones=st.just(UTC),
 )
-REVISIONS = st.fixed_dictionaries({"revision": st.integers(), "content": TEXT, "edited": MOMENTS})
+REVISIONS = st.fixed_dictionaries(
+    {"revision": st.integers(1, native.REVISIONS), "content": TEXT, "edited": MOMENTS}
+)
 
 
 @st.composite
@@ -79,9 +81,9 @@ def turn_of(key: str, parent: str | None) -> st.SearchStrategy[Turn]:
         status=st.text(min_size=1),
         edited=MOMENTS,
         deleted=MOMENTS,
-        tokens=st.none() | st.integers(),
-        revision=st.none() | st.integers(),
-        revisions=st.lists(REVISIONS, max_size=2),
+        tokens=st.none() | st.integers(0, native.TOKENS),
+        revision=st.none() | st.integers(0, native.REVISIONS),
+        revisions=st.lists(REVISIONS, max_size=2, unique_by=lambda one: one["revision"]),
         extra=EXTRA,
     )
 
@@ -170,11 +172,21 @@ WRONG: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("messages[1].content", {}, {"content": None}),
     ("messages[1].content", {}, {"content": ["x"]}),
     ("messages[1].tokens", {}, {"tokens": True}),
+    ("messages[1].tokens", {}, {"tokens": -1}),
+    ("messages[1].tokens", {}, {"tokens": 2**31}),
+    ("messages[1].tokens", {}, {"tokens": 2**63}),
+    ("messages[1].revision", {}, {"revision": -1}),
+    ("messages[1].revision", {}, {"revision": 10**30}),
     ("messages[1].timestamp", {}, {"timestamp": 5}),
     ("messages[1].timestamp", {}, {"timestamp": "9999-12-31T23:59:59Z"}),
     ("messages[1].timestamp", {}, {"timestamp": "0001-01-01T00:00:00+02:00"}),
     ("messages[1].blocks[0]", {}, {"blocks": ["x"]}),
     ("messages[1].revisions[0].content", {}, {"revisions": [{"revision": 1}]}),
+    *[
+        ("messages[1].revisions[1].revision", {}, {"revisions": [first, {**first, **second}]})
+        for first in [{"revision": 2, "content": "x"}]
+        for second in [{"revision": n} for n in (2, -1, 0, 10**30, None)]
+    ],
     ("messages[1].id", {}, {"id": "m1"}),
 ]
 

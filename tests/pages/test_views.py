@@ -12,6 +12,7 @@ from django.urls import reverse
 from chathistory.actions import messages, sessions
 from chathistory.models import Message, Session
 from chathistory.states import State
+from chathistory.templatetags.chathistory import plain
 
 pytestmark = pytest.mark.django_db
 
@@ -133,6 +134,34 @@ def test_a_title_that_cannot_be_used_is_shown_with_the_reason(chat: Session, ali
         assert b'id="title-error"' in answer.content
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"title=%e9%ff", FORM),
+        (b"title=\xe9", FORM),
+        (b"title=x", f"{FORM}; charset=latin-1"),
+        (b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\n\xe9\r\n--b--\r\n', "b"),
+    ],
+)
+def test_a_title_that_is_not_in_utf8_is_refused(
+    chat: Session, alice: Client, body: bytes, kind: str
+) -> None:
+    path = reverse("chathistory:rename", args=[chat.uuid])
+    kind, version = "multipart/form-data; boundary=b" if kind == "b" else kind, chat.version
+    answer = alice.post(path, body, content_type=kind)
+    assert answer.status_code == 400
+    chat.refresh_from_db()
+    assert chat.version == version
+
+
+def test_a_title_may_hold_the_replacement_character(chat: Session, alice: Client) -> None:
+    path = reverse("chathistory:rename", args=[chat.uuid])
+    assert alice.post(path, "title=a+%ef%bf%bd", content_type=FORM).status_code == 302
+
+
 def test_a_damaged_message_is_named_and_its_neighbours_are_shown(
     chat: Session, alice: Client
 ) -> None:
@@ -160,3 +189,76 @@ def test_another_version_opens_on_its_own_branch(chat: Session, alice: Client, o
     earlier = alice.get(path, {"message": answer.uuid}).content
     assert b"It spreads retries." not in earlier
     assert b"1 of 2" in earlier
+
+
+def test_an_address_that_leads_nowhere_is_told_in_the_sites_own_words(alice, settings):
+    settings.DEBUG = True
+    for path in ("/nowhere/", "/chat/history/not-an-id/"):
+        answer = alice.get(path)
+        assert answer.status_code == 404
+        assert "This address leads nowhere" in answer.content.decode()
+    assert alice.get("/nowhere").status_code in (301, 404)
+
+
+def test_a_form_that_is_too_old_is_told_so(owner):
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(owner)
+    answer = strict.post("/accounts/logout/")
+    assert answer.status_code == 403
+    assert "open too long" in answer.content.decode()
+
+
+def test_a_kind_of_chat_there_is_not_cannot_be_asked_for(alice):
+    for name in ("nothing", "\0", "x" * 5_000):
+        assert alice.get("/chat/history/", {"workflow": name}).status_code == 404
+
+
+def test_a_chat_in_which_nothing_was_said_is_not_listed(alice, owner, chat):
+    empty = sessions.create(owner, "tutor")
+    for path in ("/chat/history/", "/chat/"):
+        page = alice.get(path).content.decode()
+        assert str(chat.uuid) in page
+        assert str(empty.uuid) not in page
+
+
+def test_a_chat_is_archived_found_there_and_taken_out(alice, chat):
+    read = f"/chat/history/{chat.uuid}/"
+    assert f"{read}archive/" in alice.get(read).content.decode()
+    assert alice.post(f"{read}archive/").status_code == 302
+    page = alice.get(read).content.decode()
+    assert f"{read}resume/" in page
+    assert f"{read}archive/" not in page
+    for state, listed in (("archived", True), ("", True), ("active", False), ("idle", False)):
+        page = alice.get("/chat/history/", {"state": state}).content.decode()
+        assert (str(chat.uuid) in page) == listed
+        assert ("Archived</span>" in page) == listed
+        found = alice.get("/chat/history/", {"state": state, "q": "jitter"}).content.decode()
+        assert (str(chat.uuid) in found) == listed
+    assert alice.post(f"{read}resume/").status_code == 302
+    assert Session.objects.get().state == State.ACTIVE
+    assert alice.get("/chat/history/", {"state": "deleted"}).status_code == 404
+
+
+def test_a_strangers_chat_is_not_archived(charlie, chat):
+    for verb in ("archive", "resume"):
+        assert charlie.post(f"/chat/history/{chat.uuid}/{verb}/").status_code == 404
+        assert charlie.get(f"/chat/history/{chat.uuid}/{verb}/").status_code == 405
+    assert Session.objects.get().state == State.ACTIVE
+
+
+def test_deleting_asks_or_does_and_nothing_else(alice, chat):
+    path = f"/chat/history/{chat.uuid}/delete/"
+    for method in (alice.put, alice.delete, alice.patch):
+        assert method(path).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("preview", "shown"),
+    [
+        (r"customer\_id and \*stars\*", "customer_id and *stars*"),
+        (r"C:\path stays", r"C:\path stays"),
+        ("**bold** `code`", "bold code"),
+    ],
+)
+def test_previews_leave_the_marks_of_markdown_out(preview, shown):
+    assert plain(preview) == shown

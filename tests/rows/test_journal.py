@@ -83,6 +83,7 @@ def test_a_before_image_holds_what_was_replaced(alice: User, talk: Talk) -> None
         "title_source": "user",
         "pinned": False,
         "metadata": {"a": 1},
+        "updated_at": session.updated_at.isoformat(),
     }
 
 

@@ -43,6 +43,29 @@ def test_sizes_about_a_frame(size):
     assert container.reader(io.BytesIO(made(plain[:7], plain[7:])), KEY).read() == plain
 
 
+def test_it_is_read_anywhere():
+    plain = os.urandom(2 * container.FRAME + 5)
+    file = container.seekable(io.BytesIO(made(plain)), KEY)
+    size = len(plain)
+    for at in (0, 5, size - 3, container.FRAME - 2, container.FRAME, 2 * container.FRAME, size):
+        assert file.seek(at) == at
+        assert file.read(10) == plain[at : at + 10]
+    assert file.seek(-4, io.SEEK_END) == size - 4
+    assert file.read() == plain[-4:]
+    assert container.seekable(io.BytesIO(made()), KEY).read() == b""
+    exact = os.urandom(container.FRAME)
+    assert container.seekable(io.BytesIO(made(exact)), KEY).read() == exact
+
+
+def test_a_cut_end_is_seen_before_anything_is_read():
+    packed = made(os.urandom(container.FRAME + 5))
+    for end in (len(packed) - 1, len(packed) - 30, 60, 20):
+        with pytest.raises(Damaged):
+            container.seekable(io.BytesIO(packed[:end]), KEY)
+    with pytest.raises(Damaged):
+        container.seekable(io.BytesIO(packed + b"x"), KEY)
+
+
 def test_every_byte_counts():
     packed = made(b"some words that matter")
     for at in range(len(packed)):

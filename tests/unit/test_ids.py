@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import uuid4, uuid5
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,26 @@ def test_an_imported_thing_always_gets_the_same_id_in_one_account_only():
     mine, his = uuid4(), uuid4()
     assert ids.derived_id(mine, "x") == ids.derived_id(mine, "x")
     assert len({ids.derived_id(a, o) for a in (mine, his) for o in ("x", "y")}) == 4
+
+
+@given(*[st.lists(st.text(st.characters(categories=["Ll", "Po", "Cs"])), min_size=1)] * 2)
+def test_other_names_give_other_ids(one, other):
+    space = uuid4()
+    assert (ids.derived_id(space, *one) == ids.derived_id(space, *other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(("x:y", "z"), ("x", "y:z")), (("x\\", "y"), ("x\\:y",)), (("\ud800",), ("\ud801",))],
+)
+def test_names_cannot_be_cut_in_two_ways(one, other):
+    space = uuid4()
+    assert ids.derived_id(space, *one) != ids.derived_id(space, *other)
+
+
+def test_plain_names_are_uuid5_of_what_they_were_always_joined_to():
+    space = uuid4()
+    assert ids.derived_id(space, "chatgpt", "c-1", "n") == uuid5(space, "chatgpt:c-1:n")
 
 
 @given(MOMENTS, MOMENTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from chathistory.formats import native
 from chathistory.models import Session
 from chathistory.states import State
 
+from ._progress import Bar
 from ._users import user_named
 
 
@@ -47,9 +49,11 @@ class Command(BaseCommand):
             rows = rows.filter(uuid=options["session"])
             if not rows.exists():
                 raise CommandError("There is no such session.")
-        pieces = native.write(exchange.export_sessions(user, rows.order_by("pk").iterator(50)))
         try:
-            self._write(options["output"], pieces)
+            with Bar() as bar:
+                sessions = _counted(rows.order_by("pk").iterator(50), rows.count(), bar)
+                pieces = native.write(exchange.export_sessions(user, sessions))
+                self._write(options["output"], pieces)
         except OSError as error:
             raise CommandError(f"{options['output']}: {error.strerror}.") from None
         except ChatHistoryError as error:
@@ -71,3 +75,9 @@ class Command(BaseCommand):
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _counted(sessions: Iterator[Session], total: int, bar: Bar) -> Iterator[Session]:
+    for done, session in enumerate(sessions, start=1):
+        yield session
+        bar(done, total)

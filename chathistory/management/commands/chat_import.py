@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from chathistory.actions import exchange
 from chathistory.exceptions import ChatHistoryError
 
+from ._progress import Bar, Reading
 from ._users import user_named
 
 
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         """Report each chat that is not simply new, then the totals."""
         user = user_named(options["user"])
         try:
-            with options["file"].open("rb") as file:
+            with Bar() as bar, Reading(options["file"], bar) as file:
                 report = exchange.import_file(
                     user, file, copy=options["copy"], dry_run=options["dry_run"]
                 )
@@ -52,7 +53,8 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{said} {totals['messages_added']:,} messages; sessions: "
             f"{totals['sessions_new']:,} new, {totals['sessions_extended']:,} extended, "
-            f"{totals['sessions_unchanged']:,} unchanged, {totals['sessions_failed']:,} failed"
+            f"{totals['sessions_unchanged']:,} unchanged, {totals['sessions_empty']:,} empty, "
+            f"{totals['sessions_failed']:,} failed"
         )
         if report.outcomes and report.count("failed") == len(report.outcomes):
             raise CommandError("No chat came in.")

@@ -134,6 +134,11 @@ function refuse(answer, error) {
 function complain(message) {
   const place = document.getElementById("composer-error");
   place.textContent = message;
+  if (message === words.signedOut && words.login) {
+    const link = document.createElement("a");
+    Object.assign(link, { href: words.login, target: "_blank", textContent: words.signIn });
+    place.append(" ", link);
+  }
   place.hidden = !message;
 }
 

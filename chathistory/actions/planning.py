@@ -1,0 +1,346 @@
+"""What an import is going to do, found out before anything is locked: ids, drafts, what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum, auto
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from chathistory import ids, text
+from chathistory.conf import settings
+from chathistory.exceptions import ChatHistoryError, Conflict, LimitExceeded
+from chathistory.formats.base import Transcript, Turn
+from chathistory.formats.times import to_iso
+from chathistory.models import Account, Message, Session
+from chathistory.records import Body
+from chathistory.states import State
+
+from .pipeline import Draft
+from .sessions import clean_metadata, clean_tags
+
+_AT_ONCE = 500  # ids of one query
+_NAMED = 100  # characters that a turn is named by
+_STATUSES = frozenset(Message.Status.values)
+_METADATA = 2_000_000  # bytes: what a provider keeps of a chat beside its messages
+_COMPUTED = ("total_tokens", "last_activity", "compressed")
+#: Under which name a time that cannot be is kept among the metadata.
+_CHAT_TIMES = {"created": "given_created_at", "updated": "given_updated_at"}
+_TURN_TIMES = {
+    "created": "given_timestamp",
+    "edited": "given_edited_at",
+    "deleted": "given_deleted_at",
+}
+
+
+class Naming(StrEnum):
+    """Which ids what comes in is given."""
+
+    #: From the account's and its own: the same again is found again.
+    DERIVED = auto()
+    #: New ones, each time.
+    NEW = auto()
+    #: Its own, where nobody has them; for what was this account's before.
+    KEPT = auto()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one chat: new, extended, unchanged, empty or failed.
+
+    ``messages`` are those added, ``reason`` is why it failed, ``note`` what is other than given.
+    """
+
+    where: str
+    id: str | None
+    title: str | None
+    outcome: str
+    messages: int = 0
+    session_id: str | None = None
+    reason: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Make fit to be sent what repeats the file's own words."""
+        self.where, self.reason = text.mend(self.where), text.mend(self.reason)
+        self.id = None if self.id is None else text.mend(self.id)
+        self.title = None if self.title is None else text.mend(self.title)
+
+
+@dataclass(slots=True)
+class Plan:
+    """One chat on its way in: its session, perhaps there already, and what is new of it."""
+
+    transcript: Transcript
+    uuid: UUID
+    #: What its messages' ids are derived from.
+    names: tuple[str, str]
+    outcome: Outcome
+    #: As it was seen last.
+    session: Session | None = None
+    #: Where its messages are in the session, by the turn's id.
+    seqs: dict[str, int] = field(default_factory=dict)
+    #: What is new; each turn has its draft.
+    new: list[Turn] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    #: Whether anything of it was taken to be written.
+    is_taken: bool = False
+
+    @property
+    def title(self) -> str | None:
+        """The title that came with the chat, on one line and no longer than one may be."""
+        line = " ".join(text.mend(self.transcript.title or "").split())
+        return line[: settings.MAX_TITLE_LENGTH] or None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing more of it may be written."""
+        return self.outcome.outcome == "failed"
+
+    @property
+    def has_more(self) -> bool:
+        """Whether anything of it is still to be taken."""
+        return bool(self.drafts) or (self.outcome.outcome == "new" and not self.is_taken)
+
+    def take(self, count: int) -> tuple[list[Turn], list[Draft]]:
+        """Give away the first ``count`` turns that are new, with their drafts."""
+        self.is_taken = True
+        turns, drafts = self.new[:count], self.drafts[:count]
+        del self.new[:count], self.drafts[:count]
+        return turns, drafts
+
+    def fail(self, error: ChatHistoryError) -> None:
+        """Let the chat stay out, or the rest of it, and say why."""
+        where = error.data.get("field")
+        self.new, self.drafts, self.outcome.outcome = [], [], "failed"
+        self.outcome.reason = text.mend(f"{where}: {error}" if where else str(error))
+
+
+@dataclass(slots=True)
+class Part:
+    """As much of a chat as one transaction takes."""
+
+    plan: Plan
+    turns: Sequence[Turn]
+    drafts: Sequence[Draft]
+    is_last: bool
+    #: As the transaction found it, or made it.
+    session: Session | None = None
+    is_new: bool = False
+    stored: int = 0
+
+    def may_follow(self, row: Session | None) -> bool:
+        """Tell whether this can be written where ``row``, now locked, is what there is."""
+        self.session, self.is_new, self.stored = row, row is None, 0
+        if row is None and self.plan.session is not None:
+            self.plan.fail(Conflict(_("The session was removed meanwhile.")))
+        elif row is not None and row.state == State.DELETED:
+            self.plan.fail(Conflict(_("The session is in the trash; restore it first.")))
+        return not self.plan.has_failed
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this import made the session."""
+        found = self.plan.session is not None and self.plan.outcome.outcome == "new"
+        return self.is_new or found
+
+    def settle(self) -> None:
+        """Count what is committed."""
+        plan, outcome = self.plan, self.plan.outcome
+        if plan.has_failed:
+            return
+        outcome.messages += self.stored
+        if not self.is_ours:
+            outcome.outcome = "extended" if outcome.messages else "unchanged"
+        plan.session = self.session
+
+
+class Planner:
+    """Plans what comes into one account.
+
+    ``space`` is what ids are derived in: by default the account, a new one for new ids.
+    """
+
+    def __init__(self, account: Account, naming: Naming, space: UUID | None = None) -> None:
+        self._account, self._naming = account, naming
+        self._space = space or (ids.new_id() if naming == Naming.NEW else account.uuid)
+
+    def begin(self, transcript: Transcript) -> Plan:
+        """Return a plan that only knows its session's id."""
+        own = _uuid(transcript.id) if transcript.origin == "native" else None
+        names = (transcript.origin, str(own) if own else transcript.id)
+        uuid = own if own and self._may_keep(own) else ids.derived_id(self._space, *names)
+        outcome = Outcome(transcript.where, transcript.id, None, "new")
+        plan = Plan(transcript, uuid, names, outcome)
+        outcome.title, outcome.session_id = plan.title, str(uuid)
+        return plan
+
+    def _may_keep(self, own: UUID) -> bool:
+        if self._naming == Naming.NEW:
+            return False
+        owners = list(Session.objects.filter(uuid=own).values_list("account", flat=True))
+        return owners == [self._account.pk] or (self._naming == Naming.KEPT and not owners)
+
+    def finish(self, plans: Collection[Plan]) -> None:
+        """Find out what of each is new and make drafts of it.
+
+        Nothing is written yet, so a chat that is wrong anywhere stays out as a whole.
+        """
+        known = self._find(plans)
+        free = self._find_free(plans) if self._naming == Naming.KEPT else {}
+        now = timezone.now()
+        for plan in plans:
+            own = known.get(plan.uuid, {})
+            try:
+                self._look(plan, own, free.get(plan.uuid, set()), now)
+            except ChatHistoryError as error:
+                plan.fail(error)
+
+    def _find(self, plans: Iterable[Plan]) -> dict[UUID, dict[UUID, int]]:
+        """Look up in two queries which sessions are there, and return their messages' seqs."""
+        wanted = {plan.uuid: plan for plan in plans}
+        rows = Session.objects.filter(account=self._account, uuid__in=wanted)
+        found = {session.pk: session.uuid for session in rows}
+        for session in rows:
+            wanted[session.uuid].session = session
+        known: dict[UUID, dict[UUID, int]] = {uuid: {} for uuid in found.values()}
+        messages = Message.objects.filter(session__in=found)
+        for pk, uuid, seq in messages.values_list("session_id", "uuid", "seq"):
+            known[found[pk]][uuid] = seq
+        return known
+
+    def _find_free(self, plans: Iterable[Plan]) -> dict[UUID, set[UUID]]:
+        """Look up which of the turns' own ids nobody has."""
+        wanted = {
+            uuid: plan.uuid
+            for plan in plans
+            for turn in plan.transcript.turns
+            if (uuid := _uuid(turn.id))
+        }
+        asked = list(wanted)
+        taken: set[UUID] = set()
+        for start in range(0, len(asked), _AT_ONCE):
+            some = Message.objects.filter(uuid__in=asked[start : start + _AT_ONCE])
+            taken.update(some.values_list("uuid", flat=True))
+        free: dict[UUID, set[UUID]] = {}
+        for uuid in wanted.keys() - taken:
+            free.setdefault(wanted[uuid], set()).add(uuid)
+        return free
+
+    def _look(self, plan: Plan, known: dict[UUID, int], free: set[UUID], now: datetime) -> None:
+        transcript = plan.transcript
+        if plan.session is not None and plan.session.state == State.DELETED:
+            raise Conflict(_("The session is in the trash; restore it first."))
+        if not transcript.turns and plan.session is None and self._naming != Naming.KEPT:
+            plan.outcome.outcome, plan.outcome.session_id = "empty", None
+            return
+        _note_late(plan, now)
+        _clean(transcript)
+        self._draft_new(plan, known, free)
+        if plan.session is not None:
+            plan.outcome.outcome = "extended" if plan.drafts else "unchanged"
+
+    def _draft_new(self, plan: Plan, known: dict[UUID, int], free: set[UUID]) -> None:
+        last = plan.transcript.created
+        for turn in plan.transcript.turns:
+            uuid = self._message_id(plan, turn, known, free)
+            last = turn.created or last
+            seq = known.pop(uuid, None)
+            if seq is not None:
+                plan.seqs[turn.id] = seq
+                continue
+            plan.new.append(turn)
+            plan.drafts.append(_draft(turn, uuid, last))
+
+    def _message_id(self, plan: Plan, turn: Turn, known: dict[UUID, int], free: set[UUID]) -> UUID:
+        """Return a turn's own id once, where it may be kept: other spellings are other turns."""
+        own = _uuid(turn.id) if known or free else None
+        if own is not None and (own in known or own in free):
+            free.discard(own)
+            return own
+        return ids.derived_id(self._space, *plan.names, turn.id)
+
+
+def _uuid(value: str) -> UUID | None:
+    try:
+        return UUID(value)
+    except ValueError:
+        return None
+
+
+def _note_late(plan: Plan, now: datetime) -> None:
+    """Give what is said to be later than now the time of the import."""
+    late = _bring_to(now, plan.transcript, _CHAT_TIMES)
+    late += sum(_bring_to(now, turn, _TURN_TIMES) for turn in plan.transcript.turns)
+    if late:
+        plan.outcome.note = ngettext(
+            "%(count)d time is later than now; it is kept in the metadata, and the time of the"
+            " import stands instead.",
+            "%(count)d times are later than now; they are kept in the metadata, and the time of"
+            " the import stands instead.",
+            late,
+        ) % {"count": late}
+
+
+def _bring_to(now: datetime, item: Transcript | Turn, names: dict[str, str]) -> int:
+    count = 0
+    for name, kept in names.items():
+        given = getattr(item, name)
+        if given is not None and given > now:
+            item.metadata = item.metadata | {kept: to_iso(given)}
+            setattr(item, name, now)
+            count += 1
+    return count
+
+
+def _clean(transcript: Transcript) -> None:
+    transcript.tags = clean_tags([text.mend(tag) for tag in transcript.tags if tag.strip()])
+    own = {k: v for k, v in transcript.metadata.items() if k not in _COMPUTED}
+    transcript.metadata = clean_metadata(_mended(own), _METADATA)
+
+
+def _draft(turn: Turn, uuid: UUID, created: datetime | None) -> Draft:
+    content = _text(turn, turn.content)
+    body = Body(
+        content,
+        _mended(turn.blocks),
+        _mended(turn.metadata),
+        _mended(turn.raw),
+        text.mend(turn.author),
+    )
+    status = turn.status if turn.status in _STATUSES else Message.Status.COMPLETE
+    draft = Draft(turn.role, body, uuid, None, status, turn.tokens, created)
+    draft.edited_at, draft.deleted_at = turn.edited, turn.deleted
+    draft.revision = max(turn.revision or 1, 1 + _earlier(turn))
+    return draft
+
+
+def _earlier(turn: Turn) -> int:
+    """Number a turn's earlier texts where the source does not; return the last number."""
+    for number, old in enumerate(turn.revisions, start=1):
+        old.setdefault("revision", number)
+        old["content"] = _text(turn, old["content"])
+    return max((old["revision"] for old in turn.revisions), default=0)
+
+
+def _text(turn: Turn, content: str) -> str:
+    limit = settings.MAX_MESSAGE_LENGTH
+    if len(content) > limit:
+        where = text.shorten(turn.id, _NAMED)
+        raise LimitExceeded(_("Characters of a message"), limit, len(content), field=where)
+    return text.mend(content)
+
+
+def _mended(value: Any) -> Any:
+    """Return JSON with every text in it fit to be stored."""
+    if isinstance(value, str):
+        return value if value.isascii() and "\0" not in value else text.mend(value)
+    if isinstance(value, dict):
+        return {text.mend(k): _mended(v) for k, v in value.items()}
+    return [_mended(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,93 @@
+"""Forms of the admin that call a verb."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import ForeignKeyRawIdWidget
+from django.utils.translation import gettext_lazy as _
+
+from . import workflows
+from .actions import retention
+from .exceptions import ChatHistoryError
+from .models import Account, RetentionPolicy
+
+if TYPE_CHECKING:
+    _ModelForm = forms.ModelForm[RetentionPolicy]
+else:
+    _ModelForm = forms.ModelForm
+
+_HELP = _("A period such as 90m, 1h or 30d; never; or default: as the wider policy says.")
+
+
+def _workflows() -> list[tuple[str, Any]]:
+    return [
+        ("", _("every workflow")),
+        *((one.name, one.label) for one in workflows.known().values()),
+    ]
+
+
+def _period(label: Any) -> forms.CharField:
+    return forms.CharField(label=label, initial="default", help_text=_HELP)
+
+
+class PolicyForm(_ModelForm):
+    """A retention policy. Being valid is to have set it: the verb alone knows what may not be."""
+
+    user: Any = None
+
+    workflow = forms.ChoiceField(choices=_workflows, required=False, label=_("workflow"))
+    account = forms.ModelChoiceField(
+        Account.objects,
+        required=False,
+        label=_("account"),
+        widget=ForeignKeyRawIdWidget(
+            RetentionPolicy._meta.get_field("account").remote_field, admin.site
+        ),
+    )
+    idle_after = _period(_("idle after"))
+    archive_after = _period(_("archived after"))
+    delete_after = _period(_("in the trash after"))
+    trash_for = _period(_("kept in the trash for"))
+    pinned_too = forms.NullBooleanField(required=False, label=_("pinned ones too"))
+    yes = forms.BooleanField(
+        required=False,
+        label=_("yes"),
+        help_text=_("Even if it moves every session it is about to the trash."),
+    )
+
+    class Meta:
+        model = RetentionPolicy
+        fields = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is not None:
+            times = {name: getattr(self.instance, name) for name in retention.TIMES}
+            self.initial.update({name: retention.period(times[name]) for name in times})
+            self.initial.update(pinned_too=self.instance.pinned_too)
+
+    def clean(self) -> dict[str, Any]:
+        """Set the policy; what the verb refuses is said at its field."""
+        values = super().clean() or {}
+        if not self.errors:
+            try:
+                times = {name: retention.seconds(values[name], name) for name in retention.TIMES}
+                values |= times
+                self.instance = self._set(values)
+            except ChatHistoryError as error:
+                field = error.data.get("field")
+                self.add_error(field if field in self.fields else None, str(error))
+        return values
+
+    def _set(self, values: dict[str, Any]) -> RetentionPolicy:
+        old = self.instance
+        return retention.set_policy(
+            self.user,
+            workflow=old.workflow or values.get("workflow", ""),
+            account=old.account or values.get("account"),
+            yes=values["yes"],
+            **{name: values[name] for name in retention.FIELDS},
+        )

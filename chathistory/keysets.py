@@ -1,0 +1,360 @@
+"""Key sets: the keys that backups need, in sealed files of their own beside the master keys.
+
+Backups hold no keys. A key set is a container under a random key that its header carries wrapped
+by the master key; in it are the keys of containers and the wrapped data keys. A ``full`` set has
+all there are; a ``delta`` has those of one container and of the sessions in it. Deltas are put
+together when there are many, and go when the next full set is there. A full set goes after 30
+days, when there is a newer one: by then a key that was destroyed opens nothing any more.
+
+A set is on the disk before the container it is for gets its name, so no container is ever listed
+whose key could be lost with the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from . import container, crypto, master, store
+from .conf import settings
+from .exceptions import Damaged, MasterKeyError, Unavailable
+from .models import Backup, DataKey
+
+KEPT = timedelta(days=30)
+_STAMP = "%Y%m%dT%H%M%S%fZ"
+_MANY = 64
+_COLUMNS = (
+    *("account__uuid", "purpose", "session__uuid", "version"),
+    *("master_wrapped", "wrapped", "created_at", "retired_at"),
+)
+
+
+class Name(NamedTuple):
+    """Which data key: whose, what for, of which session, in which version."""
+
+    account: UUID
+    purpose: str
+    session: UUID | None
+    version: int
+
+
+class Wrapped(NamedTuple):
+    """The other columns of a data key."""
+
+    master_wrapped: bytes | None
+    wrapped: bytes | None
+    created_at: datetime
+    retired_at: datetime | None
+
+
+@dataclass(slots=True)
+class Keys:
+    """What key sets hold."""
+
+    #: The key of each container, by the hash that is its name.
+    containers: dict[str, bytes] = field(default_factory=dict)
+    data: dict[Name, Wrapped] = field(default_factory=dict)
+
+
+class _Set(NamedTuple):
+    made: datetime
+    path: Path
+    header: dict[str, Any]
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether all keys of that time are in it."""
+        return self.header.get("kind") == "full"
+
+    @property
+    def until(self) -> datetime:
+        """Return when it goes; one from the future, made by a wrong clock, may go at once."""
+        now = timezone.now()
+        return self.made + KEPT if self.made <= now + timedelta(days=1) else now
+
+
+def write(
+    keys: Mapping[str, bytes], rows: Iterable[QuerySet[DataKey]], at: store.Place | None = None
+) -> None:
+    """Write a delta: the keys of new containers and these data keys.
+
+    ``at`` is where the container is going to be. Raises Unavailable.
+    """
+    held = Keys(dict(keys), _data(rows))
+    with _alone():
+        deltas = _deltas(_sets())
+        if len(deltas) < _MANY:
+            _save("delta", held, at)
+            return
+        _save("delta", _joined([*(_read(one.path) for one in deltas), held]), at)
+        _unlink(deltas)
+
+
+def write_full(keys: Mapping[str, bytes], at: store.Place | None = None) -> None:
+    """Write all keys there are: data keys, and those of every container the storage holds.
+
+    Raises Unavailable.
+    """
+    with _alone():
+        found = _sets()
+        # What a delta names may still be on its way to the storage.
+        new = _joined(_read(one.path) for one in _deltas(found)).containers | dict(keys)
+        known = _joined(_read(one.path) for one in found).containers | listed()
+        held = {one.digest for one in store.places()}
+        kept = {name: key for name, key in known.items() if name in held}
+        _save("full", Keys(kept | new, _data([DataKey.objects.all()])), at)
+
+
+def load() -> Keys:
+    """Return what all sets hold, the newest said last; the database is not asked.
+
+    Raises Damaged naming a set that does not open, MasterKeyError naming a missing master key.
+    """
+    while True:
+        with _told("read"), contextlib.suppress(FileNotFoundError):
+            return _joined(_read(one.path) for one in _sets())
+        # One was put together with others meanwhile: look again.
+
+
+def lapse() -> list[str]:
+    """Delete the sets whose time is over; return their names. Raises Unavailable."""
+    with _alone():
+        found = _sets()
+        newest = _newest_full(found)
+        old = [one for one in found if newest is not None and one.made < newest.made]
+        over = [one for one in old if not one.is_full or one.until <= timezone.now()]
+        _unlink(over)
+    return [one.path.name for one in over]
+
+
+def lapsing() -> list[tuple[str, datetime]]:
+    """Return each set and when it is gone at the latest, if full backups go on being made."""
+    return [(one.path.name, one.until) for one in _sets()]
+
+
+def awaited() -> list[store.Place]:
+    """Return which containers the newest sets were written for, the newest first."""
+    said = (str(one.header.get("for")) for one in reversed(_sets()[-5:]))
+    return [found for name in said if (found := store.place(name))]
+
+
+def listed() -> dict[str, bytes]:
+    """Return the keys of the backups that the database lists."""
+    rows = Backup.objects.filter(key__isnull=False).values_list("name", "key")
+    return {name: unwrap(name, bytes(key or b"")) for name, key in rows}
+
+
+def wrap(name: str, key: bytes) -> bytes:
+    """Return a container's key under the newest master key, bound to the container's name."""
+    return master.wrap({"purpose": "backup", "name": name, "key": b64encode(key).decode()})
+
+
+def unwrap(name: str, wrapped: bytes) -> bytes:
+    """Return the key of the container of this name. Raises MasterKeyError or Damaged."""
+    payload = master.unwrap(wrapped)
+    if (payload.get("purpose"), payload.get("name")) != ("backup", name):
+        raise Damaged(f"The key of {name} is another's.")
+    return b64decode(payload["key"])
+
+
+def folder() -> Path:
+    """Return where the sets are."""
+    return Path(settings.HOME) / "keys" / "sets"
+
+
+def _sets() -> list[_Set]:
+    """Return the sets, oldest first."""
+    found = []
+    with _told("read"):
+        for path in sorted(folder().glob("*.keys")):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                found.append(_Set(_made(path), path, _header(path, file)))
+    return found
+
+
+def _made(path: Path) -> datetime:
+    stamp = path.name.partition("-")[0]
+    try:
+        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        raise Damaged(f"{path} is not named as a key set is.") from None
+
+
+def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+    try:
+        return container.header_of(file)
+    except Damaged as error:
+        raise Damaged(f"The key set {path} cannot be read: {error}") from None
+
+
+def _newest_full(found: list[_Set]) -> _Set | None:
+    return next((one for one in reversed(found) if one.is_full), None)
+
+
+def _deltas(found: list[_Set]) -> list[_Set]:
+    """Return those that came after the newest full set."""
+    newest = _newest_full(found)
+    return [one for one in found if newest is None or one.made > newest.made]
+
+
+def _data(queries: Iterable[QuerySet[DataKey]]) -> dict[Name, Wrapped]:
+    rows = (one.order_by("pk").values_list(*_COLUMNS).iterator(2000) for one in queries)
+    return {Name(*row[:4]): Wrapped(*row[4:]) for row in chain.from_iterable(rows)}
+
+
+def _joined(sets: Iterable[Keys]) -> Keys:
+    joined = Keys()
+    for one in sets:
+        joined.containers |= one.containers
+        joined.data |= one.data
+    return joined
+
+
+def _unlink(sets: list[_Set]) -> None:
+    for one in sets:
+        one.path.unlink(missing_ok=True)
+    if sets:
+        store.sync(folder())
+
+
+# One file
+
+
+def _save(kind: str, keys: Keys, at: store.Place | None) -> None:
+    key = crypto.new_key()
+    wrapped = master.wrap({"purpose": "keyset", "key": b64encode(key).decode()})
+    header = {"format": 1, "kind": kind, "for": str(at) if at else ""}
+    header |= {"key_id": master.key_id(wrapped), "wrapped": b64encode(wrapped).decode()}
+    # One name for all drafts: who died left at most one, and nobody else is writing.
+    draft = folder() / ".draft"
+    try:
+        with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            digest = container.write(file, key, header, _lines(keys))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(folder() / f"{_stamp()}-{digest}.keys")
+    finally:
+        draft.unlink(missing_ok=True)
+    store.sync(folder())
+
+
+def _stamp() -> str:
+    """Return the time, later than every set there is: their names give their order."""
+    last = max((one.made for one in _sets()), default=None)
+    now = timezone.now().astimezone(UTC)
+    if last is not None and last >= now:
+        now = last + timedelta(microseconds=1)
+    return now.strftime(_STAMP)
+
+
+def _lines(keys: Keys) -> Iterator[bytes]:
+    for name, key in keys.containers.items():
+        yield _line({"t": "container", "name": name, "key": b64encode(key).decode()})
+    for whose, row in keys.data.items():
+        yield _line(
+            {
+                "t": "data",
+                "account": str(whose.account),
+                "purpose": whose.purpose,
+                "session": str(whose.session) if whose.session else None,
+                "version": whose.version,
+                "master_wrapped": _text(row.master_wrapped),
+                "wrapped": _text(row.wrapped),
+                "created_at": row.created_at.isoformat(),
+                "retired_at": row.retired_at.isoformat() if row.retired_at else None,
+            }
+        )
+
+
+def _line(said: dict[str, Any]) -> bytes:
+    return json.dumps(said, separators=(",", ":")).encode() + b"\n"
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else b64encode(value).decode()
+
+
+def _read(path: Path) -> Keys:
+    """Return what one set holds. Raises FileNotFoundError, Damaged, MasterKeyError."""
+    raw = path.read_bytes()
+    try:
+        if not path.name.endswith(f"-{hashlib.sha256(raw).hexdigest()}.keys"):
+            raise Damaged("It is not what its name says.")
+        key = _key(container.header_of(io.BytesIO(raw)))
+        return _parsed(container.reader(io.BytesIO(raw), key))
+    except (Damaged, MasterKeyError) as error:
+        raise type(error)(f"The key set {path} does not open: {error}") from None
+
+
+def _key(header: dict[str, Any]) -> bytes:
+    try:
+        payload = master.unwrap(b64decode(header["wrapped"]))
+    except (KeyError, ValueError, TypeError):
+        raise Damaged("It has no key.") from None
+    if payload.get("purpose") != "keyset":
+        raise Damaged("Its key is another's.")
+    return b64decode(payload["key"])
+
+
+def _parsed(file: BinaryIO) -> Keys:
+    keys = Keys()
+    for line in map(json.loads, file):
+        if line["t"] == "container":
+            keys.containers[line["name"]] = b64decode(line["key"])
+            continue
+        session, retired = line["session"], line["retired_at"]
+        name = Name(
+            UUID(line["account"]),
+            line["purpose"],
+            UUID(session) if session else None,
+            line["version"],
+        )
+        keys.data[name] = Wrapped(
+            _bytes(line["master_wrapped"]),
+            _bytes(line["wrapped"]),
+            datetime.fromisoformat(line["created_at"]),
+            datetime.fromisoformat(retired) if retired else None,
+        )
+    return keys
+
+
+def _bytes(said: str | None) -> bytes | None:
+    return None if said is None else b64decode(said)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Let one process at a time write or delete sets."""
+    with _told("written"):
+        folder().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder().mkdir(mode=0o700, exist_ok=True)
+        handle = os.open(folder() / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        with _told("written"):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"The key sets cannot be {what}: {error.strerror}.") from error

@@ -1,0 +1,188 @@
+"""Which containers bring back a moment: a base, and the segments that lead past it.
+
+Everything is read from the storage, for the database may be what was lost. What a header says in
+the clear decides nothing by itself: each container that a plan counts on is one that it names, to
+be opened and proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from . import contents, store
+from .exceptions import Damaged, Invalid, NotFound
+from .models import Backup
+from .store import Place
+
+#: Longer than an operation waits for its lock: how late a segment may bring a Change of before.
+SLACK = timedelta(seconds=60)
+#: How long the journal can undo.
+UNDONE = timedelta(days=35)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A container of the storage, and what its header says."""
+
+    at: Place
+    header: dict[str, Any]
+
+    @property
+    def moment(self) -> datetime:
+        """Return the time up to which everything is in it."""
+        return datetime.fromisoformat(self.header["at"])
+
+    @property
+    def since(self) -> datetime:
+        """Return the time of a segment's earliest Change."""
+        return datetime.fromisoformat(self.header["since"] or self.header["at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a moment is brought back: the base first, then its segments in order."""
+
+    at: datetime
+    parts: tuple[Part, ...]
+    #: Whose; None for the whole site.
+    account: UUID | None = None
+    session: UUID | None = None
+
+    @property
+    def until(self) -> datetime:
+        """Return what time it brings back: ``at``, or earlier where no backup goes so far."""
+        return min(self.at, self.parts[-1].moment)
+
+    @property
+    def epoch(self) -> int:
+        """Return the site's epoch at that time."""
+        return int(self.parts[0].header["epoch"])
+
+    @property
+    def layout(self) -> str:
+        """Return what the base is: ``file`` or ``rows``."""
+        return str(self.parts[0].header["layout"])
+
+    @property
+    def is_of_site(self) -> bool:
+        """Tell whether its base holds everybody, and with it everything that can be undone."""
+        return "account" not in self.parts[0].header
+
+
+def plan(at: datetime, account: UUID | None = None, session: UUID | None = None) -> Plan:
+    """Return how the site, an account or one of its sessions is brought back to ``at``.
+
+    Raises Invalid for a time to come, NotFound naming the oldest where no backup goes back so
+    far, and Damaged naming the file where a chain is broken.
+    """
+    if at > timezone.now():
+        raise Invalid(_("This time is yet to come."), field="at")
+    bases, closed = _bases(account, session)
+    site = [one for one in bases if "account" not in one.header]
+    parts = _reaching(at, site)
+    if parts is None:
+        own = [one for one in bases if "account" in one.header and one.moment <= at]
+        parts = own[-1:] or None
+    if parts is None or parts[-1].moment < at:
+        _refuse_closed(closed, parts)
+    if parts is None:
+        _refuse(at, bases)
+    return Plan(at, tuple(parts or ()), account, session)
+
+
+def _refuse_closed(closed: dict[Place, Damaged], parts: Sequence[Part] | None) -> None:
+    """Raise where a base that cannot be read may be the one that is wanted."""
+    old = Backup.objects.filter(at__lte=parts[0].moment) if parts else Backup.objects.none()
+    known = set(old.values_list("name", flat=True))
+    for place, error in closed.items():
+        if place.digest not in known:
+            raise error
+
+
+def _refuse(at: datetime, bases: Sequence[Part]) -> None:
+    message = _("No backup found for timestamp %s.") % at.isoformat()
+    if bases:
+        oldest = min(one.moment for one in bases).isoformat()
+        message += " " + _("The oldest is of %s.") % oldest
+    raise NotFound(message)
+
+
+def _bases(account: UUID | None, session: UUID | None) -> tuple[list[Part], dict[Place, Damaged]]:
+    """Return the full backups that may serve, oldest first, and why others cannot be read."""
+    found, closed = [], {}
+    for place in store.places():
+        if place.number == 0:
+            try:
+                found.append(Part(place, contents.header(place)))
+            except Damaged as error:
+                closed[place] = error
+    mine = [one for one in found if _serves(one.header, account, session)]
+    return sorted(mine, key=lambda one: one.moment), closed
+
+
+def _serves(header: dict[str, Any], account: UUID | None, session: UUID | None) -> bool:
+    if "account" not in header:
+        return True
+    if header["account"] != str(account):
+        return False
+    return "session" not in header or header["session"] == str(session)
+
+
+def _reaching(at: datetime, bases: Sequence[Part]) -> list[Part] | None:
+    """Return the newest base of by then with its segments.
+
+    Where its chain ends before, a later base can be undone, as long as its journal goes back.
+    """
+    before = [one for one in bases if one.moment <= at]
+    if not before:
+        return None
+    parts = _chain(before[-1], at)
+    # Of the same epoch: after the site was written over, a journal does not lead back.
+    epoch = parts[0].header["epoch"]
+    later = [one for one in bases if one.moment > at and one.header["epoch"] == epoch]
+    if parts[-1].moment < at and later and later[0].moment - at < UNDONE:
+        return [later[0]]
+    return parts
+
+
+def _chain(base: Part, at: datetime) -> list[Part]:
+    """Return a base and its segments until one that begins well after ``at``."""
+    parts = [base]
+    for place in _segments(base.at):
+        if parts[-1] is not base and parts[-1].since > at + SLACK:
+            break
+        parts.append(_next(parts[-1], place))
+    if parts[-1].moment - at >= UNDONE:
+        raise Damaged(f"{parts[-1].at}: It was made when the journal had forgotten {at}.")
+    return parts
+
+
+def _next(last: Part, place: Place) -> Part:
+    if place.number != last.at.number + 1:
+        missing = f"{last.at.chain}/{last.at.number + 1:08d}"
+        raise Damaged(f"{missing} is missing from the backup storage; {place} needs it.")
+    part = Part(place, contents.header(place))
+    if part.header.get("previous") != last.at.digest:
+        raise Damaged(f"{place}: It does not follow {last.at}.")
+    return part
+
+
+def _segments(base: Place) -> Iterable[Place]:
+    """Return a chain's segments. Raises Damaged where one is there twice, or is lost."""
+    places = [one for one in store.places(base.chain) if one != base]
+    for before, after in zip([base, *places], places, strict=False):
+        if before.number == after.number:
+            raise Damaged(f"{after}: {before} has the same number.")
+    listed = Backup.objects.filter(chain=base.chain, kind__in=("full", "incremental"))
+    held = {base.digest, *(one.digest for one in places)}
+    for chain, number, name in listed.order_by("number").values_list("chain", "number", "name"):
+        if name not in held:
+            raise Damaged(f"{Place(chain, number, name)} is missing from the backup storage.")
+    return places

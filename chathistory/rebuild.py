@@ -1,0 +1,389 @@
+"""A moment rebuilt beside the live data: base, segments, keys, undo, ledger, index, and proof.
+
+The scratch is a SQLite file under ``HOME/tmp`` that holds what was sealed, sealed as it was.
+Nothing of the live rows is read or changed for it, so it works where they are lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.management import call_command
+from django.db import DatabaseError, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Count, F, Q
+from django.utils.translation import gettext as _
+
+from . import bulk, contents, images, keyring, keysets, records, replay
+from .conf import settings
+from .contents import Opened
+from .exceptions import Conflict, Damaged, NotFound, Unavailable
+from .images import TABLES, Line
+from .keysets import Keys
+from .models import Account, Change, DataKey, Message, Session
+from .plans import Part, Plan
+from .scratch import make_tables, scratch
+from .search import upkeep
+from .search.base import Match, index
+from .undo import undo
+
+#: Is told how many of how many steps are done.
+Step = Callable[[int, int], None]
+_NAME = "restore-"
+_AT_ONCE = 500
+#: Messages opened, and looked for in the index, as a sample.
+SAMPLE = 200
+_WORDS = 8
+_ROOM = 2.2  # of the base: itself, and what the segments bring
+_KEY = (
+    *("account", "purpose", "session", "version", "master_wrapped", "wrapped"),
+    *("created_at", "retired_at"),
+)
+
+
+@dataclass(slots=True)
+class Built:
+    """A scratch that was built and proved."""
+
+    path: Path
+    plan: Plan
+    #: Rows by table.
+    counts: dict[str, int] = field(default_factory=dict)
+    #: What does not open, or names somebody who is not here; one line each.
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether the host's tables are in it too."""
+        is_file = self.plan.layout == "file" or self.path == Path()
+        return self.plan.account is None and is_file
+
+
+def quiet(_done: int, _total: int) -> None:
+    """Tell nobody how far it is."""
+
+
+@contextmanager
+def built(plan: Plan, *, search: bool = True, step: Step = quiet) -> Iterator[Built]:
+    """Yield the rows as they were at ``plan.at``, less what was removed for good since.
+
+    ``search=False`` leaves the index of the scratch out. The file is removed after the block.
+    Raises Damaged naming the container, MasterKeyError, Unavailable where there is no room, and
+    NotFound where the account or session was not there then.
+    """
+    path = _folder() / f"{_NAME}{secrets.token_hex(8)}.sqlite3"
+    try:
+        with _told():
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            made = Built(path, plan)
+            with scratch(path, whole=made.whole):
+                _Build(made, search, step).run()
+            keyring.forget()
+        yield made
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def filled(plan: Plan, database: dict[str, Any], *, step: Step = quiet) -> Built:
+    """Make the tables in an empty PostgreSQL database, and fill them as ``built`` does.
+
+    ``database`` is as Django's settings have it. Raises Conflict where somebody's rows are.
+    """
+    made = Built(Path(), plan)
+    if plan.layout != "rows":
+        raise Conflict(_("This backup is of SQLite: it cannot fill PostgreSQL."))
+    with _told(), scratch(database, whole=True) as alias:
+        call_command("migrate", database=alias, verbosity=0, interactive=False)
+        if Session.objects.exists() or Change.objects.exists():
+            raise Conflict(_("The database is not empty."))
+        _Build(made, True, step).run()
+    keyring.forget()
+    return made
+
+
+def tidy() -> None:
+    """Remove what processes left when they died; no other may be alive."""
+    for left in _folder().glob(f"{_NAME}*"):
+        left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in one sentence that the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"The restored copy cannot be written: {error.strerror}.") from error
+    except DatabaseError as error:
+        cause = error.__cause__
+        if not isinstance(cause, sqlite3.Error) or "disk" in str(cause):
+            raise Unavailable(f"The restored copy cannot be written: {error}.") from error
+        raise Damaged(f"The restored copy does not hold together: {error}.") from error
+
+
+def _folder() -> Path:
+    folder = Path(settings.HOME) / "tmp"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+class _Build:
+    """The steps, within the scratch."""
+
+    def __init__(self, made: Built, search: bool, step: Step) -> None:
+        self._made, self._plan, self._search, self._step = made, made.plan, search, step
+        self._keys: Keys = keysets.load()
+        self._present: set[tuple[Any, ...]] = set()
+        # Of no other copy of these rows, so that no process-wide cache takes one for the other.
+        self._epoch = 10**9 + secrets.randbelow(10**9)
+        self._total = len(self._plan.parts) + 4
+        self._done = 0
+        self._is_file = bulk.connection(Account).vendor == "sqlite"
+
+    def run(self) -> None:
+        base, *segments = self._plan.parts
+        with self._opened(base) as found:
+            vector = self._base(found)
+        self._note()
+        for part in segments:
+            with self._opened(part) as found:
+                vector = self._segment(found, vector)
+            self._note()
+        replay.accounts_and_sessions(search=self._search)
+        self._undo()
+        self._note()
+        replay.messages(search=self._search)
+        if self._search:
+            self._report(upkeep.fill())
+        self._note()
+        self._prove()
+        self._note()
+
+    def _note(self) -> None:
+        self._done += 1
+        self._step(self._done, self._total)
+
+    def _opened(self, part: Part) -> contextlib.AbstractContextManager[Opened]:
+        key = self._keys.containers.get(part.at.digest)
+        if key is None:
+            raise Damaged(f"{part.at}: No key set has its key.")
+        return contents.opened(part.at, key)
+
+    # Base and segments
+
+    def _base(self, found: Opened) -> dict[str, int]:
+        if found.layout == "file":
+            self._need(found.manifest["bytes"])
+            self._write(found.pieces())
+            self._migrate(found)
+        else:
+            if self._is_file:
+                make_tables()
+            self._apply(self._mine(found.lines()))
+        Account.objects.update(epoch=self._epoch)
+        self._insert_keys()
+        return dict(found.manifest["vector"])
+
+    def _need(self, size: int) -> None:
+        free = shutil.disk_usage(self._made.path.parent).free
+        if free < size * _ROOM:
+            raise Unavailable(
+                _("The restored copy needs %(need)s MB, and %(free)s MB are free.")
+                % {"need": f"{size * _ROOM / 1e6:,.0f}", "free": f"{free / 1e6:,.0f}"}
+            )
+
+    def _write(self, pieces: Iterable[bytes]) -> None:
+        with self._made.path.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+
+    def _migrate(self, found: Opened) -> None:
+        """Bring the tables of an older version to this one's."""
+        link = bulk.connection(Account)
+        executor = MigrationExecutor(link)
+        known, app = executor.loader.disk_migrations, Account._meta.app_label
+        newer = [
+            n for a, n in executor.loader.applied_migrations if a == app and (a, n) not in known
+        ]
+        if newer:
+            raise Damaged(f"{found.at}: It was made by a newer version ({max(newer)}).")
+        targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == app]
+        if executor.migration_plan(targets):
+            call_command("migrate", app, database=link.alias, verbosity=0, interactive=False)
+
+    def _segment(self, found: Opened, vector: dict[str, int]) -> dict[str, int]:
+        before: dict[str, int] = found.manifest["vector_before"]
+        if any(vector.get(uuid, 0) != seq for uuid, seq in before.items()):
+            raise Damaged(f"{found.at}: It does not go on where the one before it ends.")
+        self._apply(self._mine(found.lines()))
+        self._insert_keys()
+        return vector | dict(found.manifest["vector"])
+
+    def _apply(self, lines: Iterable[Line]) -> None:
+        done = images.apply(self._unindexed(lines))
+        self._made.problems += [
+            f"account {uuid}: There is no user {name!r} here." for uuid, name in done.users.items()
+        ]
+        self._made.problems += [f"share: There is no group {one!r} here." for one in done.groups]
+
+    def _mine(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """Yield the lines of the account that is wanted, and everybody's names."""
+        wanted = str(self._plan.account) if self._plan.account else None
+        for line in lines:
+            if line["t"] == "account":
+                line["epoch"] = self._epoch
+            if wanted is None or line["t"] in ("account", "gone") or line["account"] == wanted:
+                yield line
+
+    def _unindexed(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """Take out of the index what is about to be replaced; the end fills it again."""
+        if not self._search:
+            yield from lines
+            return
+        iterator = iter(lines)
+        while some := list(islice(iterator, _AT_ONCE)):
+            self._drop(some)
+            yield from (line | {"indexed": 0} if "indexed" in line else line for line in some)
+
+    def _drop(self, lines: Sequence[Line]) -> None:
+        messages = {UUID(uuid) for uuid in _named(lines, "message")}
+        sessions = {UUID(uuid) for uuid in _named(lines, "session")}
+        gone = [
+            UUID(one["row"]) for one in lines if one["t"] == "gone" and one["table"] == "session"
+        ]
+        held = Message.objects.filter(Q(uuid__in=messages) | Q(session__uuid__in=gone))
+        upkeep.drop(list(held.filter(indexed__gt=0).select_related("session__account")))
+        titled = Session.objects.filter(uuid__in=sessions, indexed__gt=0)
+        upkeep.drop_titles(list(titled.select_related("account")))
+
+    # Keys
+
+    def _insert_keys(self) -> None:
+        """Store the data keys of the accounts and sessions that are there by now."""
+        accounts = dict(Account.objects.values_list("uuid", "pk"))
+        sessions = dict(Session.objects.values_list("uuid", "pk"))
+        rows = []
+        for name, kept in self._keys.data.items():
+            if name in self._present or name.account not in accounts:
+                continue
+            if name.session is not None and name.session not in sessions:
+                continue
+            self._present.add(name)
+            session = sessions[name.session] if name.session else None
+            rows.append((accounts[name.account], name.purpose, session, name.version, *kept))
+        with transaction.atomic(using=bulk.connection(DataKey).alias):
+            bulk.insert(DataKey, _KEY, rows)
+
+    # Undo
+
+    def _undo(self) -> None:
+        if not self._plan.is_of_site:
+            self._find()
+            return
+        later = Account.objects.filter(at__gt=self._plan.at)
+        if self._plan.account is not None:
+            later = later.filter(uuid=self._plan.account)
+        for account in later.order_by("pk"):
+            self._made.problems += undo(account, self._plan.at, search=self._search)
+        self._find()
+
+    def _find(self) -> None:
+        """Raise NotFound where what is wanted is not there."""
+        if self._plan.account is None:
+            return
+        if not Account.objects.filter(uuid=self._plan.account).exists():
+            raise NotFound(_("This account is not in the backups of then."))
+        wanted = Session.objects.filter(account__uuid=self._plan.account)
+        if self._plan.session and not wanted.filter(uuid=self._plan.session).exists():
+            raise NotFound(_("This session was not there then, or was removed for good since."))
+
+    # Proof
+
+    def _prove(self) -> None:
+        if self._is_file:
+            self._check_file()
+        self._made.counts = {name: model._base_manager.count() for name, model in TABLES.items()}
+        self._check_counts()
+        sample = self._sample()
+        closed = [row for row in sample if records.or_damaged(_open, row) is None]
+        if sample and len(closed) == len(sample):
+            raise Damaged(_("Nothing of the restored copy opens: its keys are not these."))
+        self._report(closed)
+        if self._search:
+            self._check_index([row for row in sample if row not in closed])
+
+    def _check_file(self) -> None:
+        with bulk.connection(Account).cursor() as cursor:
+            cursor.execute("PRAGMA integrity_check(1)")
+            (said,) = cursor.fetchone()
+            lost = cursor.execute("PRAGMA foreign_key_check").fetchone()
+        if said != "ok" or lost is not None:
+            raise Damaged(_("The restored copy does not hold together: %s.") % (lost or said))
+
+    def _check_counts(self) -> None:
+        said = Session.objects.annotate(
+            alive=Count("messages", filter=Q(messages__deleted_at=None))
+        ).exclude(alive=F("message_count"))
+        if self._plan.account is not None:
+            said = said.filter(account__uuid=self._plan.account)
+        for uuid in said.values_list("uuid", flat=True)[:SAMPLE]:
+            self._made.problems.append(f"session {uuid}: Its messages are not as many as it says.")
+
+    def _sample(self) -> list[Message]:
+        """Return messages from all over the tables."""
+        rows = Message.objects.filter(revision__gt=0)
+        if self._plan.account is not None:
+            rows = rows.filter(account__uuid=self._plan.account)
+        keys = list(rows.values_list("pk", flat=True).order_by("pk"))
+        some = keys[:: max(1, len(keys) // SAMPLE)]
+        return list(rows.filter(pk__in=some).select_related("session__account"))
+
+    def _check_index(self, sample: Sequence[Message]) -> None:
+        for message in sample:
+            if message.indexed and not _is_found(message):
+                raise Damaged(_("The restored copy's index does not find message %s.") % message)
+
+    def _report(self, closed: Iterable[Any]) -> None:
+        self._made.problems += [
+            f"{row._meta.model_name} {row}: It does not open." for row in closed
+        ]
+
+
+def _named(lines: Sequence[Line], table: str) -> Iterator[str]:
+    for line in lines:
+        if line["t"] == table:
+            yield line["uuid"]
+        elif line["t"] == "gone" and line["table"] == table:
+            yield line["row"]
+
+
+def _open(message: Message) -> bytes:
+    return records.open_packed(message, message.session)
+
+
+def _is_found(message: Message) -> bool:
+    account = message.session.account
+    tokens = keyring.account_keys(account).search.of_text(records.content_of(_open(message)))
+    wanted = tokens.split()[:_WORDS]
+    if not wanted:
+        return True
+    source, where, values = index().join(Match([wanted], [], [account.pk]))
+    sql = (
+        f"SELECT 1 FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"  # noqa: S608
+        f" WHERE {where} AND m.id = %s"
+    )
+    with bulk.connection(Message).cursor() as cursor:
+        parameters: list[Any] = [*values, message.pk]
+        cursor.execute(sql, parameters)
+        return cursor.fetchone() is not None

@@ -1,0 +1,129 @@
+"""Bringing the index after rows that were changed beneath it: many at a time.
+
+``Message.indexed`` and ``Session.indexed`` say what the index holds. Taking out hands over exactly
+the tokens that went in; of a text that no longer opens they are read back from the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from django.db.models import QuerySet
+
+from chathistory import bulk, keyring, records
+from chathistory.exceptions import Damaged
+from chathistory.models import Message, Session
+
+from .base import VERSION, Doc, index
+
+_AT_ONCE = 500
+
+
+def drop(messages: Sequence[Message]) -> None:
+    """Take messages out of the index; their sessions, with the account, must be at hand."""
+    held = [row for row in messages if row.indexed]
+    _take_out(held, _text, {row.place: row for row in held}, titles=False)
+
+
+def drop_titles(sessions: Sequence[Session]) -> None:
+    """Take sessions' titles out of the index; their account must be at hand."""
+    held = [row for row in sessions if row.indexed]
+    _take_out(held, _title, {row.pk: row for row in held}, titles=True)
+
+
+def add(messages: Sequence[Message]) -> list[Message]:
+    """Put messages into the index that are not in it; return those that do not open."""
+    waiting = [row for row in messages if not row.indexed and not row.deleted_at and row.revision]
+    return _put_in(waiting, _text, titles=False)
+
+
+def add_titles(sessions: Sequence[Session]) -> list[Session]:
+    """Put sessions' titles into the index that are not in it; return those that do not open."""
+    waiting = [row for row in sessions if not row.indexed and row.title is not None]
+    return _put_in(waiting, _title, titles=True)
+
+
+def fill(step: Callable[[int], None] = lambda _done: None) -> list[Any]:
+    """Put everything into the index that is not in it; return the rows that do not open.
+
+    ``step`` is told from time to time how many rows were looked at.
+    """
+    said = Message.objects.filter(indexed=0, deleted_at=None, revision__gt=0)
+    named = Session.objects.filter(indexed=0, title__isnull=False).select_related("account")
+    closed: list[Any] = []
+    done = 0
+    for rows, put in ((said.select_related("session__account"), add), (named, add_titles)):
+        for batch in _batches(rows):
+            closed += put(batch)
+            done += len(batch)
+            step(done)
+    return closed
+
+
+def _batches(rows: QuerySet[Any, Any]) -> Iterable[list[Any]]:
+    """Yield rows by their keys: those that went in are no longer among them."""
+    last = 0
+    while batch := list(rows.filter(pk__gt=last).order_by("pk")[:_AT_ONCE]):
+        last = batch[-1].pk
+        yield batch
+
+
+def _take_out(
+    held: Sequence[Any], read: Callable[[Any], str], by_place: dict[int, Any], *, titles: bool
+) -> None:
+    _load_keys(held)
+    docs, lost = [], []
+    for place, row in by_place.items():
+        try:
+            docs.append(Doc(place, read(row)))
+        except Damaged:
+            lost.append(place)
+    index().remove(docs + (index().read(lost, titles=titles) if lost else []), titles=titles)
+    _note(held, 0)
+
+
+def _put_in(waiting: Sequence[Any], read: Callable[[Any], str], *, titles: bool) -> list[Any]:
+    _load_keys(waiting)
+    docs, found, closed = [], [], []
+    for row in waiting:
+        try:
+            docs.append(Doc(row.pk if titles else row.place, read(row)))
+            found.append(row)
+        except Damaged:
+            closed.append(row)
+    index().add(docs, titles=titles)
+    _note(found, VERSION)
+    return closed
+
+
+def _note(rows: Sequence[Any], version: int) -> None:
+    for row in rows:
+        row.indexed = version
+    bulk.update_all(rows, ["indexed"])
+
+
+def _text(row: Message) -> str:
+    keyed = keyring.account_keys(row.session.account).search
+    return keyed.of_text(records.content_of(records.open_packed(row, row.session)))
+
+
+def _title(row: Session) -> str:
+    return keyring.account_keys(row.account).search.of_text(records.title_of(row))
+
+
+def _load_keys(rows: Sequence[Any]) -> None:
+    """Load the keys of the rows' sessions, an account's in one query; without, they do not open."""
+    sessions = {(one := getattr(row, "session", row)).pk: one for row in rows}
+    ordered = sorted(sessions.values(), key=_account)
+    for _, group in groupby(ordered, key=_account):
+        own = list(group)
+        try:
+            keyring.load_sessions(own[0].account, [(one.pk, one.uuid) for one in own])
+        except Damaged:
+            continue  # each is asked again by itself
+
+
+def _account(session: Session) -> int:
+    return session.account_id

@@ -1,0 +1,113 @@
+"""``chat_erase``, and what deleting a user of the host sets going."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from chathistory import records
+from chathistory.actions import accounts, erase, working
+from chathistory.models import Account, Job, Session
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def home(settings, tmp_path):
+    """An erasure ledger that nobody has written to; the keys stay where they are."""
+    settings.CHATHISTORY_MASTER_KEYS = [("test", bytes(32))]
+    settings.CHATHISTORY_HOME = tmp_path
+
+
+def run(*arguments):
+    out = io.StringIO()
+    call_command("chat_erase", *arguments, stdout=out, stderr=io.StringIO())
+    return json.loads(out.getvalue())
+
+
+def test_it_erases_and_prints_the_proof(alice, talk):
+    talk("zebra", "horse")
+    proof = run("--user", "alice", "--yes")
+    assert (proof["removed"]["sessions"], proof["removed"]["messages"]) == (1, 2)
+    assert proof["files"] == ("clean" if connection.vendor == "sqlite" else "vacuum")
+    assert not Session.objects.exists()
+
+
+def test_again_there_is_nothing(alice, talk):
+    talk("zebra")
+    run("--user", "alice", "--yes")
+    assert run("--user", "alice")["removed"] == {}
+
+
+@pytest.mark.parametrize("answer", ["", "n", "no", "yes please", None])
+def test_without_a_yes_it_erases_nothing(alice, talk, monkeypatch, answer):
+    talk("zebra")
+    monkeypatch.setattr("sys.stdin", io.StringIO("" if answer is None else f"{answer}\n"))
+    with pytest.raises(CommandError, match="Nothing was erased"):
+        run("--user", "alice")
+    assert Session.objects.count() == 1
+
+
+def test_it_takes_yes_for_an_answer(alice, talk, monkeypatch):
+    talk("zebra")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert run("--user", "alice")["removed"]["sessions"] == 1
+
+
+def test_a_hold_stops_it_without_a_reason(alice, talk):
+    talk("zebra")
+    Session.objects.update(hold=True)
+    with pytest.raises(CommandError, match="on hold"):
+        run("--user", "alice", "--yes")
+    assert run("--user", "alice", "--yes", "--override", "ruling 7")["override"] == "ruling 7"
+
+
+@pytest.mark.parametrize("name", ["nobody", "0190a0b0-0000-7000-8000-000000000000", ""])
+def test_who_is_not_there_is_an_error(alice, name):
+    with pytest.raises(CommandError):
+        run("--user", name, "--yes")
+
+
+def test_its_help_has_an_example(capsys):
+    with pytest.raises(SystemExit) as left:
+        call_command("chat_erase", "--help")
+    assert left.value.code == 0
+    assert "chat_erase --user alice --yes" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("how", [lambda user: user.delete(), lambda _: User.objects.all().delete()])
+def test_deleting_the_user_queues_it(alice, bob, talk, how):
+    talk("zebra")
+    account = accounts.of(alice)
+    how(alice)
+    (job,) = Job.objects.filter(kind="erase", account=accounts.system())
+    assert records.open_job(job, "arguments") == {"account": str(account.uuid)}
+    assert working.perform(job.uuid)
+    assert not Session.objects.exists()
+    assert Account.objects.get(pk=account.pk).erased_at is not None
+
+
+def test_deleting_a_user_without_chats_queues_nothing(alice):
+    alice.delete()
+    assert not Job.objects.exists()
+
+
+def test_a_hold_fails_the_job_and_the_account_is_erased_by_its_id(alice, talk):
+    talk("zebra")
+    Session.objects.update(hold=True)
+    account = accounts.of(alice)
+    alice.delete()
+    job = Job.objects.get()
+    working.perform(job.uuid)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    assert records.open_job(job, "result")["error"]["code"] == "conflict"
+    assert Session.objects.count() == 1
+    proof = run("--user", str(account.uuid), "--yes", "--override", "ruling 7")
+    assert proof["removed"]["sessions"] == 1
+    assert erase.erase(Account.objects.get(pk=account.pk), None)["removed"] == {}

@@ -1,0 +1,96 @@
+"""What was taken out of the index is read back, found no more, and leaves its files."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from chathistory import keyring
+from chathistory.actions import messages, sessions
+from chathistory.actions.removing import unindex
+from chathistory.models import Message
+from chathistory.search.base import Doc, index
+from chathistory.search.find import search
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ON_SQLITE = connection.vendor == "sqlite"
+
+
+def doc_of(message):
+    keyed = keyring.account_keys(message.session.account).search
+    content = "zebra crossing" if message.seq == 1 else "heron lake"
+    return Doc(message.place, keyed.of_text(content))
+
+
+@pytest.fixture
+def said(talk):
+    talk("something else")
+    return list(talk("zebra crossing", "heron lake", title="birds").messages.order_by("seq"))
+
+
+def test_it_reads_back_what_went_in(said):
+    found = index().read([said[0].place, said[1].place, 12345])
+    assert sorted((place, set(tokens.split())) for place, tokens in found) == sorted(
+        (doc.place, set(doc.tokens.split())) for doc in map(doc_of, said)
+    )
+
+
+def test_it_reads_back_titles(said):
+    session = said[0].session
+    keyed = keyring.account_keys(session.account).search
+    (found,) = index().read([session.pk], titles=True)
+    assert set(found.tokens.split()) == set(keyed.of_text("birds").split())
+
+
+def test_what_was_read_back_can_be_removed(alice, said):
+    index().remove(index().read([said[0].place]))
+    Message.objects.filter(pk=said[0].pk).update(indexed=0)
+    assert search(alice, "zebra").hits == []
+    assert len(search(alice, "heron").hits) == 1
+    assert index().read([said[0].place]) == []
+
+
+def test_without_a_mark_there_is_nothing_to_do():
+    assert not index().is_marked()
+    assert list(index().merge()) == []
+
+
+def test_a_merge_takes_the_mark_away_and_keeps_what_is_found(alice, said):
+    unindex([doc_of(said[0])])
+    assert index().is_marked() == ON_SQLITE
+    list(index().merge())
+    assert not index().is_marked()
+    assert search(alice, "zebra").hits == []
+    assert len(search(alice, "heron").hits) == 1
+    assert list(index().merge()) == []
+
+
+def test_a_merge_that_was_left_is_finished_by_the_next(alice, talk):
+    session = talk()
+    for n in range(300):
+        messages.append(session, alice, "user", f"{n} " + " ".join(f"w{n}x{i}" for i in range(99)))
+    rows = list(session.messages.order_by("seq").select_related("session__account"))
+    unindex([doc for row in rows[:50] for doc in index().read([row.place])])
+    steps = index().merge()
+    next(steps, None)
+    steps.close()
+    assert index().is_marked() == ON_SQLITE
+    list(index().merge())
+    assert not index().is_marked()
+    assert len(search(alice, "w299x7").hits) == 1
+
+
+def test_what_is_removed_while_it_merges_stays_marked(alice, said):
+    unindex([doc_of(said[0])])
+    steps = index().merge()
+    next(steps, None)
+    unindex([doc_of(said[1])])
+    list(steps)
+    assert index().is_marked() == ON_SQLITE
+    list(index().merge())
+    assert not index().is_marked()
+
+
+def test_a_new_title_marks_nothing(alice, said):
+    sessions.change(said[0].session, alice, title="other birds")
+    assert not index().is_marked()
