@@ -15,7 +15,16 @@ from typing import Any
 
 from .table import HEAD, line
 
-TABLES = ("append", "showing", "importing", "searching", "strangers", "packing", "caching")
+TABLES = (
+    "append",
+    "showing",
+    "importing",
+    "searching",
+    "strangers",
+    "packing",
+    "caching",
+    "lifecycle",
+)
 RESULT = Path("build") / "bench.json"
 
 

@@ -22,7 +22,7 @@ _lock = Lock()
 _quiet_until = 0.0
 
 
-def send(task: str, *arguments: str) -> bool:
+def send(task: str) -> bool:
     """Send a task by its name; return whether the broker took it. Raises nothing."""
     if time.monotonic() < _quiet_until:
         return False
@@ -31,7 +31,7 @@ def send(task: str, *arguments: str) -> bool:
         with current_app.connection_for_write(
             connect_timeout=_QUICK["socket_timeout"], transport_options=_QUICK
         ) as link:
-            current_app.send_task(task, arguments, connection=link, retry=False, ignore_result=True)
+            current_app.send_task(task, connection=link, retry=False, ignore_result=True)
     except (KombuError, ChannelError, OSError, ValueError) as error:
         # ValueError: a broker's file that is being written.
         _be_quiet(error)

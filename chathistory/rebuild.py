@@ -295,7 +295,9 @@ class _Build:
         if self._plan.account is not None:
             later = later.filter(uuid=self._plan.account)
         for account in later.order_by("pk"):
-            self._made.problems += undo(account, self._plan.at, search=self._search)
+            self._made.problems += undo(
+                account, self._plan.at, session=self._plan.session, search=self._search
+            )
         self._find()
 
     def _find(self) -> None:

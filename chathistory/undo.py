@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
 
 from . import bulk, crypto, keyring, records, text
 from .crypto import Context
@@ -57,6 +57,9 @@ MAKES: dict[str, set[str]] = {
 _PHYSICAL = {"changed", "indexed", "compressed", "damaged", "purging_at", "block"}
 _AT_ONCE = 1000
 
+#: Earlier texts, by message's key and number.
+_Earlier = dict[tuple[int, int], Revision]
+
 
 @dataclass(slots=True)
 class _Row:
@@ -69,14 +72,17 @@ class _Row:
     count: int = 0
 
 
-def undo(account: Account, back_to: datetime, *, search: bool = True) -> list[str]:
+def undo(
+    account: Account, back_to: datetime, *, session: UUID | None = None, search: bool = True
+) -> list[str]:
     """Bring ``account`` back to ``back_to``: what was committed by then is what remains.
 
+    With ``session`` only that one is brought back, and the rest is of no use afterwards.
     ``search=False`` leaves the index and all ``indexed`` columns alone. Returns what could not be
     put back because it does not open, one line each; such a row stays as it is. Again does
     nothing.
     """
-    return _Undo(account, search).run(back_to)
+    return _Undo(account, session, search).run(back_to)
 
 
 def is_removal(op: str) -> bool:
@@ -85,8 +91,9 @@ def is_removal(op: str) -> bool:
 
 
 class _Undo:
-    def __init__(self, account: Account, search: bool) -> None:
+    def __init__(self, account: Account, session: UUID | None, search: bool) -> None:
         self._account = account
+        self._only = session
         self._search = search
         self._removed: set[UUID] = set()
         self._touched: set[UUID] = set()
@@ -96,7 +103,7 @@ class _Undo:
         alias = bulk.connection(Account).alias
         while changes := self._newest(back_to):
             with transaction.atomic(using=alias):
-                self._reverse(changes)
+                self._reverse([change for change in changes if self._concerns(change)])
                 self._forget(changes, back_to)
         with transaction.atomic(using=alias):
             self._derive()
@@ -107,6 +114,9 @@ class _Undo:
         newest = Change.objects.filter(account=self._account).order_by("-seq")[:_AT_ONCE]
         # Time never goes back in a journal: what is later is at its end.
         return [change for change in newest if change.at > back_to]
+
+    def _concerns(self, change: Change) -> bool:
+        return self._only is None or change.session in (None, self._only)
 
     def _forget(self, changes: Sequence[Change], back_to: datetime) -> None:
         """Take the Changes out of the journal, which goes on where it was."""
@@ -224,24 +234,25 @@ class _Undo:
             message.session = sessions[uuid]
         if self._search:
             upkeep.drop(found)
+        earlier = _earlier(found)
         for message in found:
             before = rows[message.uuid].before
             columns = _set(message, before, but=("revision",))
-            if before.get("revision", message.revision) != message.revision:
-                columns += self._put_text_back(message, before["revision"])
+            number = before.get("revision", message.revision)
+            # Not where somebody's words were taken back since.
+            if number != message.revision and message.uuid not in self._removed:
+                columns += self._put_text_back(message, number, earlier)
             bulk.update(message, columns)
         if self._search:
             upkeep.add(found)
 
-    def _put_text_back(self, message: Message, number: int) -> list[str]:
-        """Take an earlier text out of its Revision; not where words were taken back since."""
-        if message.uuid in self._removed:
-            return []
-        session = message.session
+    def _put_text_back(self, message: Message, number: int, earlier: _Earlier) -> list[str]:
+        session, kept = message.session, earlier.get((message.pk, number))
         try:
-            earlier = Revision.objects.get(message=message, revision=number)
-            body = records.open_revision(earlier, session)
-        except (Revision.DoesNotExist, Damaged) as error:
+            if kept is None:
+                raise Damaged("Its earlier text is gone.")
+            body = records.open_revision(kept, session)
+        except Damaged as error:
             self._report("message", message.uuid, error)
             return []
         key = keyring.session_key(self._account, session)
@@ -291,8 +302,13 @@ class _Undo:
         for at in range(0, len(uuids), _AT_ONCE):
             sessions = list(self._sessions(uuids[at : at + _AT_ONCE]).values())
             self._count(sessions)
+            shown = self._shown(sessions)
             for session in sessions:
-                self._preview(session)
+                self._preview(session, shown.get(session.pk))
+
+    def _shown(self, sessions: Sequence[Session]) -> dict[int, Message]:
+        rows = Message.objects.filter(session__in=sessions, seq=F("session__head_seq"))
+        return {row.session_id: row for row in rows.filter(deleted_at=None)}
 
     def _count(self, sessions: Sequence[Session]) -> None:
         alive = Message.objects.filter(session__in=sessions, deleted_at=None)
@@ -302,8 +318,7 @@ class _Undo:
             session.message_count, session.total_tokens = known.get(session.pk, (0, 0))
         bulk.update_all(sessions, ["message_count", "total_tokens"])
 
-    def _preview(self, session: Session) -> None:
-        shown = session.messages.filter(seq=session.head_seq or 0, deleted_at=None).first()
+    def _preview(self, session: Session, shown: Message | None) -> None:
         body = shown and records.or_damaged(records.open_body, shown, session)
         wanted = text.preview_of(body.content) if body else ""
         try:
@@ -320,6 +335,11 @@ class _Undo:
         for model in models_:
             later = Q(account=self._account, changed__gt=seq)
             model.objects.filter(later).update(changed=seq)
+
+
+def _earlier(messages: Sequence[Message]) -> _Earlier:
+    found = Revision.objects.filter(message__in=[row.pk for row in messages])
+    return {(row.message_id, row.revision): row for row in found}
 
 
 def _set(row: Any, before: dict[str, Any], but: Sequence[str] = ()) -> list[str]:

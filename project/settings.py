@@ -116,10 +116,10 @@ CHATHISTORY_SHIP_SECONDS = float(os.environ.get("CHATHISTORY_SHIP_SECONDS", "10"
 
 # Requests
 
-# A message of 2,000,000 characters that are all escaped, or an import of 20 MB.
+# A message of 2,000,000 characters that are all escaped. Imports have a limit of their own.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 2**20
-# Uploads up to the import limit stay in memory: a temporary file would hold them in the clear.
-FILE_UPLOAD_MAX_MEMORY_SIZE = 24 * 2**20
+# No upload ever lies in a temporary file, in the clear; imports that are larger are sealed.
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 FILE_UPLOAD_TEMP_DIR = str(environ.folder(CHATHISTORY_HOME / "tmp"))
 
 REST_FRAMEWORK = {

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from chathistory import bulk, capture, contents, expiry, keysets, leases, sealing, store
 from chathistory.capture import Content
 from chathistory.conf import settings
-from chathistory.exceptions import Conflict, Damaged, Invalid, NotAllowed, NotFound
+from chathistory.exceptions import Conflict, Damaged, NotAllowed, NotFound
 from chathistory.models import Account, Backup, DataKey, Session
 from chathistory.querysets import require
 from chathistory.sealing import Made, Step
@@ -88,7 +88,8 @@ def verify(backup: Backup, user: Any = None) -> Backup:
     Raises Damaged naming the file, and notes then that the backup is not verified; NotFound to a
     stranger; Unavailable where it cannot be read just now.
     """
-    _require(user, backup.account, None)
+    if user is not None:
+        reach(user, backup.uuid)
     if backup.kind == Kind.ARCHIVE:
         raise Conflict(_("An archive is proved when it is restored."))
     at = _place(backup)
@@ -331,8 +332,6 @@ def _found(at: Place, keys: dict[str, bytes]) -> Made | None:
 
 
 def _place(backup: Backup) -> Place:
-    if backup.kind not in (Kind.FULL, Kind.SEGMENT):
-        raise Invalid(_("An archive is not kept in the backup storage."))
     return Place(backup.chain, backup.number, backup.name)
 
 

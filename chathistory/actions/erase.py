@@ -17,7 +17,7 @@ from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from chathistory import bulk, crypto, keyring, ledger, records, registry, spool, text
+from chathistory import bulk, crypto, keyring, keysets, ledger, records, registry, spool, text
 from chathistory.exceptions import Conflict, Invalid, NotAllowed, NotFound
 from chathistory.journal import Operation
 from chathistory.models import (
@@ -235,6 +235,7 @@ def _close(work: _Erasure) -> bool:
             work.account.erased_at = account.erased_at
             return True
         keys = removing.delete(DataKey, list(account.keys.values_list("pk", flat=True)))
+        index().mark()
         op.record("account", account.uuid)
         # Whoever still has the old version in mind finds no key under the new one.
         op.account.key_version += 1
@@ -251,7 +252,8 @@ def _proof(work: _Erasure) -> dict[str, Any]:
         "erased_at": erased_at.isoformat() if erased_at else None,
         "removed": dict(sorted((+work.removed).items())),
         "files": purge.scrub(work.step),
-        "lapses": "none",
+        # By file: when the key set is gone in which a backup may have the keys.
+        "lapses": {name: at.isoformat() for name, at in keysets.lapsing()} or "none",
         "override": work.override,
     }
 

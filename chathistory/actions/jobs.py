@@ -27,12 +27,13 @@ from chathistory.models import Account, Job, Session
 
 from . import accounts, working
 
-#: The task that works on a job; doors register it under this name.
+#: The task that works on the job that waited longest; doors register it under this name.
 TASK = "chathistory.run"
 #: Days that a finished job is kept.
 KEPT = 30
 _LATE = timedelta(seconds=10)
-_AT_ONCE = 500
+_AT_ONCE = 500  # jobs of one transaction
+_HINTS = 100  # of one sweep: whoever follows one finds the next job by itself
 
 
 def ask(user: Any, kind: str, arguments: dict[str, Any]) -> Job:
@@ -58,7 +59,7 @@ def enqueue(
     """Store a job, and when that is committed tell a worker. ``arguments`` are JSON."""
     with Operation(account, account, f"job.{kind}") as op:
         job = _store(op, Job(kind=kind, uuid=uuid or ids.new_id()), arguments)
-        transaction.on_commit(partial(_hint, job.uuid), using=bulk.connection(Job).alias)
+        transaction.on_commit(_hint, using=bulk.connection(Job).alias)
     return job
 
 
@@ -130,17 +131,12 @@ def beat(kind: str) -> bool:
 
 
 def sweep() -> int:
-    """Tell workers again about jobs that nobody works on; return of how many they were told."""
+    """Tell workers again, once for each job that nobody works on; return how often."""
     now = timezone.now()
     # A job from the future was made before the clock was set back.
     late = Q(created_at__lt=now - _LATE) | Q(created_at__gt=now) | Q(state=Job.State.RUNNING)
-    waiting = Job.objects.filter(working.free(now), late).order_by("created_at")
-    told = 0
-    for uuid in waiting.values_list("uuid", flat=True)[:_AT_ONCE]:
-        if not hints.send(TASK, str(uuid)):
-            break
-        told += 1
-    return told
+    waiting = Job.objects.filter(working.free(now), late)[:_HINTS].count()
+    return next((told for told in range(waiting) if not hints.send(TASK)), waiting)
 
 
 @registry.job("tidy")
@@ -165,8 +161,8 @@ def _store(op: Operation, job: Job, arguments: dict[str, Any]) -> Job:
     return job
 
 
-def _hint(uuid: UUID) -> None:
-    hints.send(TASK, str(uuid))
+def _hint() -> None:
+    hints.send(TASK)
 
 
 def _seen(user: Any, uuids: list[UUID]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -12,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chathistory import bulk, ledger, registry
+from chathistory import bulk, ledger, registry, wiping
 from chathistory.exceptions import Conflict, Damaged, Stale
 from chathistory.journal import Operation
 from chathistory.models import Account, Change, Message, Session
@@ -26,7 +25,6 @@ from .removing import CHUNK, Removed
 #: How long the journal can undo.
 IMAGES_KEPT = timedelta(days=35)
 _IMAGES_AT_ONCE = 100_000
-_TRIES, _PAUSE = 20, 0.1  # for the moment when nobody reads
 
 
 def purge(session: Session, user: Any, *, version: int | None = None) -> None:
@@ -97,9 +95,10 @@ def scrub(step: Callable[[], None]) -> str:
     """
     if bulk.connection(Message).vendor != "sqlite":
         return "vacuum"
-    for _step in index().merge():
-        step()
-    return "clean" if _truncate_log() and not index().is_marked() else "busy"
+    mark = index().marked()
+    if mark is not None and index().merge(step) and wiping.wipe(step):
+        index().unmark(mark)
+    return "clean" if wiping.truncate_log() and index().marked() is None else "busy"
 
 
 def _due(now: datetime) -> QuerySet[Session, Session]:
@@ -199,26 +198,3 @@ def _old_images(work: registry.Work, now: datetime) -> Removed:
         if len(due) < CHUNK:
             break
     return +removed
-
-
-def _truncate_log() -> bool:
-    """Write SQLite's log into the file and cut it to nothing; return whether it was.
-
-    That takes a moment when nobody reads what is in it; whoever wants to write never waits.
-    """
-    link = bulk.connection(Message)
-    if link.in_atomic_block:
-        return False
-    with link.cursor() as cursor:
-        (timeout,) = cursor.execute("PRAGMA busy_timeout").fetchone()
-        cursor.execute("PRAGMA busy_timeout = 0")
-        try:
-            for _try in range(_TRIES):
-                cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy:
-                    return True
-                time.sleep(_PAUSE)
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout = {timeout}")
-    return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -95,18 +95,43 @@ class Difference:
 # Reading, wherever the models are routed to
 
 
-def read(session: Session) -> Then:
-    """Return what a session says; it carries its account. Raises Damaged."""
+def sessions_of(account: UUID, uuids: Iterable[UUID]) -> list[Session]:
+    """Return an account's sessions with all that ``read`` needs of them but their messages."""
+    rows = Session.objects.filter(account__uuid=account, uuid__in=uuids).order_by("pk")
+    found = list(rows.select_related("account").prefetch_related("tags"))
+    if found:
+        keyring.load_sessions(found[0].account, [(row.pk, row.uuid) for row in found])
+    return found
+
+
+def read(sessions: Sequence[Session]) -> dict[UUID, Then | Damaged]:
+    """Return what each of ``sessions_of`` says, or why it does not open."""
+    by_key = {session.pk: session for session in sessions}
+    messages: dict[int, dict[UUID, Said]] = {pk: {} for pk in by_key}
+    rows = Message.objects.filter(session__in=by_key).order_by("session", "seq")
+    for row in rows.iterator(_AT_ONCE):
+        row.session = by_key[row.session_id]
+        messages[row.session_id][row.uuid] = _said(row, row.session)
+    found: dict[UUID, Then | Damaged] = {}
+    for session in sessions:
+        try:
+            found[session.uuid] = _then(session, messages[session.pk])
+        except Damaged as error:
+            found[session.uuid] = error
+    return found
+
+
+def _then(session: Session, messages: dict[UUID, Said]) -> Then:
     columns = (*_PLAIN, *_STATE, "last_activity")
     names = [records.tag_name(tag, session.account) for tag in session.tags.all()]
-    heads = session.messages.filter(seq=session.head_seq or 0).values_list("uuid", flat=True)
+    heads = [uuid for uuid, said in messages.items() if said.seq == session.head_seq]
     return Then(
         columns={name: getattr(session, name) for name in columns},
         title=records.title_of(session) if session.title is not None else None,
         metadata=records.metadata_of(session),
         tags=sorted(names),
-        head=heads.first(),
-        messages={row.uuid: _said(row, session) for row in session.messages.order_by("seq")},
+        head=heads[0] if heads else None,
+        messages=messages,
     )
 
 

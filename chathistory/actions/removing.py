@@ -106,6 +106,7 @@ def empty(op: Operation, session: Session, messages: Sequence[Message]) -> Remov
         message.body, message.block_id = _nothing(session, message), None
         message.changed = op.record("message", message.uuid, session=session)
     bulk.update_all(messages, _EMPTIED)
+    index().mark()
     uuids = [message.uuid for message in messages]
     while count := blank(_images_of(session).filter(row__in=uuids)):
         removed["before_images"] += count
@@ -252,6 +253,7 @@ def _rest(op: Operation, session: Session) -> Removed:
     removed["keys"] = delete(DataKey, list(row.keys.values_list("pk", flat=True)))
     op.record("session", row.uuid, session=row)
     delete(Session, [row.pk])
+    index().mark()
     return removed
 
 

@@ -7,7 +7,7 @@ over, after a backup of what it was. Nothing that was removed for good comes bac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,13 +41,14 @@ from chathistory.states import State
 from . import accounts, backup, exchange, recovering, sessions
 from .pipeline import lock
 from .planning import Naming
-from .recovering import Difference
+from .recovering import Difference, Then
 
 #: Who restores; one at a time.
 LEASE = "restore"
 _PATIENCE = 10.0  # seconds that one restore waits for another
 _TRIES = 5  # for a session that somebody is writing in
 _MANY = 1000  # sessions that a report names
+_AT_ONCE = 50  # sessions compared at a time
 
 
 class _Seen(NamedTuple):
@@ -168,9 +169,10 @@ class _Work:
             then = self._seen(uuid)
         now = self._seen(uuid)
         self._bring_back([one for one in then if one not in now])
-        for one, seen in then.items():
-            if one in now and not (self._same_times and seen == now[one]):
-                self._try(one, partial(self._recover, one))
+        same = self._same_times
+        moved = [one for one in then if one in now and not (same and then[one] == now[one])]
+        for start in range(0, len(moved), _AT_ONCE):
+            self._recover_all(moved[start : start + _AT_ONCE])
         for one, seen in now.items():
             if one not in then and seen.state != State.DELETED and uuid is None:
                 self._try(one, partial(self._throw_away, one))
@@ -189,27 +191,40 @@ class _Work:
 
     # What is there
 
-    def _recover(self, uuid: UUID) -> None:
-        done = self._apply(uuid)
+    def _recover_all(self, uuids: Sequence[UUID]) -> None:
+        with scratch(self._where):
+            then = recovering.read(recovering.sessions_of(self._owner.uuid, uuids))
+        sessions_ = recovering.sessions_of(self._owner.uuid, uuids)
+        now = recovering.read(sessions_)
+        for live in sessions_:
+            uuid = live.uuid
+            self._try(uuid, partial(self._recover, live, then[uuid], now[uuid]))
+
+    def _recover(self, live: Session, then: Then | Damaged, now: Then | Damaged) -> None:
+        done = self._apply(live, then, now)
         if done.missing and not self._dry_run:
             # Said in a time that the site was written over since.
-            self._import([uuid])
-            self._apply(uuid)
-        self.report.errors += [f"session {uuid}: {one}" for one in done.problems]
+            self._import([live.uuid])
+            self._settle(live.uuid)
+        self.report.errors += [f"session {live.uuid}: {one}" for one in done.problems]
         if done:
             self.report.note(done)
 
-    def _apply(self, uuid: UUID) -> Difference:
-        with scratch(self._where):
-            then = recovering.read(_session(self._owner.uuid, uuid))
+    def _apply(self, live: Session, then: Then | Damaged, now: Then | Damaged) -> Difference:
         for _attempt in range(_TRIES):
-            live = _session(self._owner.uuid, uuid)
             if live.purging_at is not None:
                 raise Conflict(_("It is being removed for good."))
-            found = recovering.compare(uuid, then, recovering.read(live))
+            found = recovering.compare(live.uuid, _opened(then), _opened(now))
             if self._dry_run or not found or self._write(live, found):
                 return found
+            live, now = self._read(live.uuid)
         raise Conflict(_("Somebody is writing in it all the time."))
+
+    def _read(self, uuid: UUID) -> tuple[Session, Then | Damaged]:
+        found = recovering.sessions_of(self._owner.uuid, [uuid])
+        if not found:
+            raise NotFound("There is no such session.")
+        return found[0], recovering.read(found)[uuid]
 
     def _write(self, live: Session, found: Difference) -> bool:
         """Write a difference, unless somebody was first."""
@@ -238,8 +253,11 @@ class _Work:
                 self._try(UUID(one.where), partial(self._settle, UUID(one.where)))
 
     def _settle(self, uuid: UUID) -> None:
-        """Bring an imported session to the last column."""
-        self._apply(uuid)
+        """Bring what was imported to the last column."""
+        with scratch(self._where):
+            _row, then = self._read(uuid)
+        live, now = self._read(uuid)
+        self._apply(live, then, now)
 
     def _import(self, uuids: Iterable[UUID]) -> list[Any]:
         report = exchange.import_transcripts(
@@ -251,7 +269,7 @@ class _Work:
         for uuid in uuids:
             try:
                 with scratch(self._where):
-                    made = recovering.transcript(_session(self._owner.uuid, uuid))
+                    made = recovering.transcript(self._read(uuid)[0])
             except Damaged as error:
                 yield Problem(str(uuid), str(uuid), None, str(error))
             else:
@@ -259,17 +277,15 @@ class _Work:
 
     def _throw_away(self, uuid: UUID) -> None:
         if not self._dry_run:
-            sessions.delete(_session(self._owner.uuid, uuid), None)
+            sessions.delete(self._read(uuid)[0], None)
         self.report.sessions_removed += 1
         self.report.sessions.append({"session_id": str(uuid), "fields": ["state"], "messages": {}})
 
 
-def _session(owner: UUID, uuid: UUID) -> Session:
-    rows = Session.objects.select_related("account").filter(account__uuid=owner)
-    found = rows.filter(uuid=uuid).first()
-    if found is None:
-        raise NotFound("There is no such session.")
-    return found
+def _opened(said: Then | Damaged) -> Then:
+    if isinstance(said, Damaged):
+        raise said
+    return said
 
 
 # The whole site

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5
 #: Seconds between two notes of progress.
 PACE = 1.0
+#: Jobs tried before another worker is left to it: each may be claimed by somebody faster.
+_TRIED = 20
 #: Those that are not over.
 OPEN = (Job.State.QUEUED, Job.State.RUNNING)
 
@@ -102,6 +104,15 @@ class Work:
             raise TakenOver
         if self.mine().filter(cancel=True).exists():
             raise Cancelled
+
+
+def perform_next() -> bool:
+    """Work on the job that waits longest, first on those whose worker died; return if any did.
+
+    Which job a worker was told of does not matter: what was lost is found before what is new.
+    """
+    waiting = Job.objects.filter(free(timezone.now())).order_by("-state", "created_at")
+    return any(perform(uuid) for uuid in waiting.values_list("uuid", flat=True)[:_TRIED])
 
 
 def perform(uuid: UUID) -> bool:

@@ -89,7 +89,10 @@ def _ours(error: ChatHistoryError) -> Response:
     code = next((code for kind, code in STATUSES if isinstance(error, kind)), 400)
     if code == status.HTTP_503_SERVICE_UNAVAILABLE:
         logger.error("Unavailable: %s", error)
-    return problem(code, error.code, str(error), **error.data)
+    answer = problem(code, error.code, str(error), **error.data)
+    if "retry_after" in error.data:
+        answer["Retry-After"] = str(error.data["retry_after"])
+    return answer
 
 
 def _of_framework(error: drf.APIException) -> Response:

@@ -6,7 +6,7 @@ once, exactly as they went in; ``Message.indexed`` says which, within the same t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from chathistory import bulk
@@ -58,14 +58,17 @@ class Index(Protocol):
     def mark(self) -> None:
         """Note, within the removing transaction, that what was removed must leave the files."""
 
-    def is_marked(self) -> bool:
-        """Return whether anything removed may still be in the files."""
+    def marked(self) -> int | None:
+        """Return the newest mark, or None where nothing removed is left in the files."""
 
-    def merge(self) -> Iterator[None]:
-        """Rewrite the index until nothing removed before now is left in its files.
+    def unmark(self, mark: int) -> None:
+        """Take away this mark and older ones."""
 
-        Each step is a transaction of its own, of some milliseconds; stopped in between, another
-        call goes on. Without a mark since the last time there is nothing to do.
+    def merge(self, step: Callable[[], None]) -> bool:
+        """Rewrite the index until nothing removed before now is left in it; return whether it is.
+
+        ``step`` is called after each transaction, of some milliseconds. Stopped in between,
+        another call goes on.
         """
 
     def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from chathistory import bulk
 from chathistory.models import Message
@@ -47,13 +47,16 @@ class PostgresIndex:
     def mark(self) -> None:
         """Nothing to note: the server's own VACUUM takes dead rows out of the files."""
 
-    def is_marked(self) -> bool:
+    def marked(self) -> int | None:
         """Nothing is ever noted here."""
-        return False
+        return None
 
-    def merge(self) -> Iterator[None]:
+    def unmark(self, mark: int) -> None:
+        """Nothing is ever noted here."""
+
+    def merge(self, step: Callable[[], None]) -> bool:
         """Nothing to do: the server's own VACUUM takes dead rows out of the files."""
-        yield from ()
+        return True
 
     def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
         """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""

@@ -5,13 +5,15 @@ The row number of a text is its place, so that newest first is the order FTS5 wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from chathistory import bulk
 from chathistory.models import Message
 
 from .base import Doc, Match
 
+#: The tables in which FTS5 keeps the tokens, as blobs named ``block``.
+DATA = ("chathistory_fts_data", "chathistory_fts_title_data")
 #: A row for each removal whose tokens have not left the files yet.
 _DUE = "chathistory_fts_due"
 _PAGES = 200  # of 4 kB, written by one step of a merge: some 20 ms
@@ -67,25 +69,20 @@ class SqliteIndex:
         """Note, within the removing transaction, that what was removed must leave the files."""
         self._run(f"INSERT INTO {_DUE} DEFAULT VALUES")
 
-    def is_marked(self) -> bool:
-        """Return whether anything removed may still be in the files."""
-        return self._last_mark() is not None
+    def marked(self) -> int | None:
+        """Return the newest mark, or None where nothing removed is left in the files."""
+        with bulk.connection(Message).cursor() as cursor:
+            cursor.execute(f"SELECT max(id) FROM {_DUE}")  # noqa: S608
+            found: int | None = cursor.fetchone()[0]
+        return found
 
-    def merge(self) -> Iterator[None]:
+    def unmark(self, mark: int) -> None:
+        """Take away this mark and older ones."""
+        self._run(f"DELETE FROM {_DUE} WHERE id <= {mark}")  # noqa: S608
+
+    def merge(self, step: Callable[[], None]) -> bool:
         """Rewrite the index step by step: a negative number begins with all there is by now."""
-        last = self._last_mark()
-        if last is None:
-            return
-        for table in _tables():
-            pages = -_PAGES
-            for _ in range(self._steps(table)):
-                if not self._step(table, pages):
-                    break
-                pages = _PAGES
-                yield
-            else:
-                return  # writers are quicker; the mark stays
-        self._run(f"DELETE FROM {_DUE} WHERE id <= {last}")  # noqa: S608
+        return all(self._merge(table, step) for table in _tables())
 
     def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
         """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
@@ -101,11 +98,14 @@ class SqliteIndex:
             cursor.execute(sql, [f'"{token}"', cap])
             return int(cursor.fetchone()[0])
 
-    def _last_mark(self) -> int | None:
-        with bulk.connection(Message).cursor() as cursor:
-            cursor.execute(f"SELECT max(id) FROM {_DUE}")  # noqa: S608
-            found: int | None = cursor.fetchone()[0]
-        return found
+    def _merge(self, table: str, step: Callable[[], None]) -> bool:
+        pages = -_PAGES
+        for _ in range(self._steps(table)):
+            if not self._step(table, pages):
+                return True
+            pages = _PAGES
+            step()
+        return False  # writers are quicker
 
     def _steps(self, table: str) -> int:
         """Return how many steps write the whole index twice; a page has a row here."""

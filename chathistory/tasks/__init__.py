@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from celery import shared_task
 
 from chathistory.actions import jobs, working
 
 
 @shared_task(name=jobs.TASK)
-def run(uuid: str) -> None:
-    """Work on a job, if nobody does."""
-    working.perform(UUID(uuid))
+def run() -> None:
+    """Work on the job that waits longest."""
+    working.perform_next()
 
 
 @shared_task(name="chathistory.beat")

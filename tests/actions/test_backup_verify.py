@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from chathistory import store
-from chathistory.actions import accounts, backup, messages
-from chathistory.exceptions import Damaged, Invalid, MasterKeyError, NotFound
+from chathistory.actions import accounts, backup, erase, messages
+from chathistory.exceptions import Conflict, Damaged, MasterKeyError, NotFound
 from chathistory.models import Backup
 from tests.actions import backed
 
@@ -54,6 +54,13 @@ def test_happy_ones_own(alice, talk):
     made = backup.full(alice, session=session)
     assert backup.verify(made, alice).verified_at is not None
     assert backup.reach(alice, made.uuid) == made
+
+
+def test_happy_one_of_an_account_that_was_erased(alice, talk):
+    made = backup.full(alice, session=talk("a heron"))
+    erase.erase(made.account, None)
+    made.account.refresh_from_db()
+    assert backup.verify(made).verified_at is not None
 
 
 def test_stranger_verifies_and_sees_no_others(alice, bob, nobody, chain, talk):
@@ -146,7 +153,7 @@ def test_malformed_an_archive_is_no_container(alice, talk):
         name="0" * 64,
         at=session.created_at,
     )
-    with pytest.raises(Invalid):
+    with pytest.raises(Conflict):
         backup.verify(row)
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from chathistory import keyring, ledger, listing, records, represent, spool
+from chathistory import keyring, keysets, ledger, listing, records, represent, spool
 from chathistory.actions import (
     accounts,
     erase,
@@ -121,6 +121,13 @@ def test_happy_the_proof_counts(lived):
         "before_images": images,
     }
     assert (proof["account"], proof["lapses"]) == (str(lived.uuid), "none")
+
+
+def test_happy_the_proof_names_the_key_sets_and_when_each_is_gone(lived):
+    keysets.write_full({})
+    proof = erase.erase(lived, None)
+    assert proof["lapses"] == {name: at.isoformat() for name, at in keysets.lapsing()}
+    assert len(proof["lapses"]) == 1
 
 
 def test_happy_the_person_begins_anew(alice, lived):
@@ -301,7 +308,7 @@ def test_repeated_after_it_was_stopped_anywhere_it_finishes(lived, bob, invite, 
     assert stops > 15
     assert left(lived) == {}
     assert said(other) == ["of bob", "", "", ""]
-    assert not index().is_marked()
+    assert index().marked() is None
 
 
 @pytest.mark.django_db(transaction=True)

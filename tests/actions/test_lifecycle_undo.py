@@ -9,8 +9,17 @@ from uuid import UUID
 import pytest
 from django.contrib.auth.models import Permission, User
 
-from chathistory import ids, keyring, listing
-from chathistory.actions import accounts, jobs, lifecycle, messages, retention, sessions, working
+from chathistory import ids, keyring, listing, records
+from chathistory.actions import (
+    accounts,
+    jobs,
+    lifecycle,
+    messages,
+    packing,
+    retention,
+    sessions,
+    working,
+)
 from chathistory.exceptions import Conflict, NotAllowed, NotFound
 from chathistory.models import Change, DataKey, Job, Session
 from tests.actions.aging import DAY, HOUR, later, run
@@ -85,6 +94,19 @@ def test_happy_a_policy_that_would_do_it_again_needs_a_yes(thrown):
     assert refused.value.data["sessions"] == 4
     assert lifecycle.undo(None, mistake, yes=True)["delete"] == 4
     assert shown() == before
+
+
+def test_happy_packing_is_no_change(alice, talk, time_machine):
+    session = talk("zebra", "a striped horse")
+    later(time_machine, 31 * DAY)
+    mistake = run()["run"]
+    packing.compress(Stopping(ids.new_id(), -1, accounts.system()))
+    assert Session.objects.get().compressed
+    assert lifecycle.undo(None, mistake, yes=True) == NOTHING | {"archive": 1}
+    row = Session.objects.select_related("account").get()
+    assert (row.state, row.last_activity) == ("active", session.last_activity)
+    said = [records.open_body(message, row).content for message in row.messages.order_by("seq")]
+    assert said == ["zebra", "a striped horse"]
 
 
 def test_happy_what_was_purged_stays_gone(thrown):

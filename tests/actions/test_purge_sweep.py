@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from chathistory import ledger, records, registry, represent
+from chathistory import ledger, records, registry, represent, wiping
 from chathistory.actions import accounts, jobs, messages, packing, purge, retention, sessions
 from chathistory.exceptions import Invalid, Unavailable
 from chathistory.models import Block, Change, Message, Revision, Session
@@ -144,13 +144,13 @@ def test_happy_nothing_is_left_in_the_files(alice, talk, time_machine):
     sessions.delete(talk("zebra"), alice)
     later(time_machine, 30 * DAY)
     assert purge.sweep(Asked(accounts.system()))["files"] == CLEAN
-    assert not index().is_marked()
+    assert index().marked() is None
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the log is SQLite's")
 @pytest.mark.django_db(transaction=True)
 def test_happy_who_reads_is_not_disturbed_and_the_next_run_goes_on(alice, talk, monkeypatch):
-    monkeypatch.setattr(purge, "_PAUSE", 0)
+    monkeypatch.setattr(wiping, "_PAUSE", 0)
     session = talk("zebra")
     reader = connection.copy()
     with reader.cursor() as cursor:

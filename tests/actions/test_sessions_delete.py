@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from chathistory import listing
-from chathistory.actions import sessions
+from chathistory.actions import retention, sessions
 from chathistory.exceptions import NotAllowed, NotFound, Stale
 from chathistory.models import Change, Message, Session
 from chathistory.search.find import search
@@ -20,6 +22,13 @@ def test_happy_it_leaves_lists_and_search_and_keeps_its_messages(alice, talk):
     answer = search(alice, "zebra")
     assert (answer.hits, answer.titles) == ([], [])
     assert Message.objects.filter(session=session).count() == 2
+
+
+@pytest.mark.parametrize("days", [7, 30, 0])
+def test_happy_the_trash_keeps_it_as_long_as_the_policy_says(alice, talk, days):
+    retention.set_policy(None, trash_for=days * 86_400)
+    gone = sessions.delete(talk("zebra"), alice)
+    assert gone.purge_after == (gone.deleted_at + timedelta(days=days) if days else None)
 
 
 def test_happy_who_may_delete_may_do_it_for_the_owner(bob, talk, invite):

@@ -7,10 +7,11 @@ from itertools import pairwise
 import pytest
 
 from chathistory import listing
-from chathistory.actions import messages, sessions
-from chathistory.exceptions import NotAllowed, NotFound, Stale
+from chathistory.actions import lifecycle, messages, retention, sessions
+from chathistory.exceptions import Conflict, NotAllowed, NotFound, Stale
 from chathistory.models import Change, Session
 from chathistory.search.find import search
+from tests.actions.aging import DAY, later, run
 
 
 @pytest.fixture
@@ -25,6 +26,32 @@ def test_happy_it_is_listed_found_and_goes_on(alice, thrown):
     assert [hit.session for hit in search(alice, "horse").hits] == [back]
     assert search(alice, "zebra").titles == [back]
     assert messages.append(back, alice, "user", "And a mule?").seq == 3
+
+
+def test_happy_no_policy_takes_it_away_again_at_once(alice, talk, time_machine):
+    retention.set_policy(None, delete_after=90 * 86_400, yes=True)
+    session = talk("zebra")
+    later(time_machine, 91 * DAY)
+    run()
+    back = sessions.restore(session, alice)
+    assert (back.state, back.purge_after) == ("active", None)
+    assert back.last_activity == back.updated_at
+    run()
+    assert Session.objects.get().state == "active"
+
+
+def test_happy_one_that_was_archived_is_archived_again(alice, talk):
+    session = lifecycle.archive(talk("zebra"), alice)
+    sessions.delete(session, alice)
+    back = sessions.restore(session, alice)
+    assert (back.state, back.archived_at) == ("archived", session.archived_at)
+
+
+def test_malformed_one_that_is_being_purged_stays(alice, thrown):
+    Session.objects.update(purging_at=thrown.deleted_at)
+    with pytest.raises(Conflict):
+        sessions.restore(thrown, alice)
+    assert Session.objects.get().state == "deleted"
 
 
 def test_stranger_gets_not_found_and_so_do_the_invited(bob, charlie, nobody, thrown, invite):

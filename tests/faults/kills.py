@@ -154,6 +154,7 @@ class Load:
 
 def main(count: int, broker: str, every: float) -> int:
     """Run it all and say how it went."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="chathistory-", dir="/tmp"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -174,6 +175,7 @@ def main(count: int, broker: str, every: float) -> int:
         parts = parts_of(folder, ports)
         stack.callback(lambda: [part.end() for part in parts])
         load = Load(ports, token, sessions)
+        stack.callback(load.stop)
         begin(parts, ports)
         load.start()
         started = time.monotonic()
@@ -252,11 +254,11 @@ def kill(parts: list[Part], count: int, every: float) -> tuple[dict[str, int], f
     dice, tally, late = random.Random(count), dict[str, int](), 0.0
     while sum(tally.values()) < count:
         time.sleep(every)
-        part = dice.choice(parts)
+        part = dice.choice([one for one in parts if one.name != "beat"])
         pids = part.pids()
-        if len(pids) > 1 or (pids and part.name == "beat"):
+        if len(pids) > 1:
             # One in five is a main process: its children go with it, and the start takes longer.
-            pid = dice.choice(pids[1:]) if len(pids) > 1 and dice.random() < 0.8 else pids[0]
+            pid = dice.choice(pids[1:]) if dice.random() < 0.8 else pids[0]
             name = f"{part.name.rstrip('0123456789')} {'main' if pid == pids[0] else 'child'}"
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

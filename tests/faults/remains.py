@@ -12,6 +12,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.db import connection, connections
+from django.db.models import UUIDField
 
 from chathistory import keyring, records
 from chathistory.fields import SealedField
@@ -68,7 +69,7 @@ class Remains:
         """Leave out the tokens that others are still found by."""
         others = Remains()
         others.collect()
-        kept = " ".join(others.tokens)
+        kept = " ".join([*others.tokens, *_uuids()])
         self.tokens = {token for token in self.tokens if token[-TAIL:] not in kept}
 
     def found(self) -> set[str]:
@@ -109,6 +110,15 @@ def sealed_rows() -> Iterable[Any]:
     for model in apps.get_app_config("chathistory").get_models():
         if any(isinstance(field, SealedField) for field in model._meta.concrete_fields):
             yield from model._base_manager.all()
+
+
+def _uuids() -> Iterable[str]:
+    """Yield every uuid as SQLite has it: some end of a token is in one by chance."""
+    for model in apps.get_app_config("chathistory").get_models():
+        for field in model._meta.concrete_fields:
+            if isinstance(field, UUIDField):
+                found = model._base_manager.filter(**{f"{field.name}__isnull": False})
+                yield from (one.hex for one in found.values_list(field.name, flat=True))
 
 
 def pieces(record: bytes) -> set[bytes]:

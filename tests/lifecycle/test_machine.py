@@ -10,11 +10,11 @@ import pytest
 from chathistory.actions import retention
 from tests.lifecycle import life
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
 
 def test_it_lives_as_the_model_says() -> None:
-    life.live(15, derandomize=True)
+    life.live(10, derandomize=True)
 
 
 def test_the_founding_documents_bug_is_found(monkeypatch: Any) -> None:

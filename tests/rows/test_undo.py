@@ -41,7 +41,7 @@ def taken_back() -> Iterator[None]:
 
 @given(steps, st.lists(st.tuples(st.integers(0, 99), st.integers(-1, 1)), min_size=1, max_size=4))
 @settings(
-    max_examples=60,
+    max_examples=25,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

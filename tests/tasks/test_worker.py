@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from celery import current_app
 
+from chathistory import hints
 from chathistory.actions import accounts, jobs
 from chathistory.models import Change, Job
+from chathistory.tasks import beat, sweep
 from tests.actions.kinds import ended
 from tests.tasks.conftest import wait_for
 
@@ -34,13 +37,11 @@ def test_jobs_are_done_cancelled_and_failed(site, alice):
 
 
 def test_a_beat_s_job_is_recorded_and_an_unknown_kind_is_said(site, alice):
-    from chathistory.tasks import beat, sweep
-
     site.worker()
-    with_broker = {"ignore_result": True}
-    beat.apply_async(["paint"], **with_broker)
-    beat.apply_async(["tidy"], **with_broker)
-    sweep.apply_async([], **with_broker)
+    with current_app.connection_for_write() as link:
+        beat.apply_async(["paint"], connection=link)
+        beat.apply_async(["tidy"], connection=link)
+        sweep.apply_async([], connection=link)
     wait_for(Job.objects.filter(kind="tidy", state="done").exists, "the system's job")
     assert Job.objects.get().account.uuid == accounts.SYSTEM
     wait_for(lambda: "Invalid" in site.log(), "a word about the unknown kind")
@@ -48,9 +49,9 @@ def test_a_beat_s_job_is_recorded_and_an_unknown_kind_is_said(site, alice):
 
 def test_a_message_that_comes_twice_does_nothing_twice(site, alice):
     account, notes = accounts.of(alice), str(site.notes)
-    job = jobs.enqueue(account, "test.slow", {"notes": notes, "seconds": 0.2})
+    jobs.enqueue(account, "test.slow", {"notes": notes, "seconds": 0.2})
     for _ in range(3):
-        jobs.hints.send(jobs.TASK, str(job.uuid))
+        hints.send(jobs.TASK)
     site.worker()
     last = jobs.enqueue(account, "test.slow", {"notes": notes, "seconds": 0})
     wait_for(is_over(last), "the last job")

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import F
 from django.utils import timezone
 
 from chathistory import records
@@ -15,6 +16,7 @@ from chathistory.actions import accounts, lifecycle, retention
 from chathistory.exceptions import ChatHistoryError, Invalid
 from chathistory.models import Account, RetentionPolicy, Session, Tag
 
+from ._progress import Bar
 from ._users import user_named
 
 _TOLD = {"delete": "moved to the trash", "archive": "archived", "idle": "made idle"}
@@ -64,7 +66,8 @@ class Command(BaseCommand):
     def _show(self, _options: dict[str, Any]) -> None:
         rows = RetentionPolicy.objects.select_related("account__user", "tag")
         head = ("", *(field.replace("_", " ") for field in retention.FIELDS), "said yes")
-        for cells in [head, *map(_cells, rows.order_by("workflow", "account", "tag"))]:
+        widest_first = [F(name).asc(nulls_first=True) for name in ("account", "tag")]
+        for cells in [head, *map(_cells, rows.order_by("workflow", *widest_first))]:
             line = f"{cells[0]:<40}" + "".join(f"{cell:<15}" for cell in cells[1:])
             self.stdout.write(line.rstrip())
 
@@ -79,7 +82,8 @@ class Command(BaseCommand):
         self._refusals(retention.refusals(timezone.now()))
 
     def _run(self, _options: dict[str, Any]) -> None:
-        job = lifecycle.run()
+        with Bar() as bar:
+            job = lifecycle.run(bar)
         result = records.open_job(job, "result")["result"]
         self.stdout.write(f"Run {job.uuid} has {_counted(result)}.")
         self._damaged(result)
