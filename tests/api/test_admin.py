@@ -219,14 +219,8 @@ def test_leases_say_who_holds_them(db: None, looker: Client) -> None:
     assert str(lease.holder) in looker.get(list_url(Lease)).content.decode()
 
 
-@pytest.fixture
-def home(settings: Any, tmp_path: Any) -> Any:
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
-
-
 @pytest.mark.django_db(transaction=True)
-def test_backups_are_listed_verified_and_made_by_who_may(home: Any, looker: Client) -> None:
+def test_backups_are_listed_verified_and_made_by_who_may(looker: Client) -> None:
     made = backup.full()
     assert str(made.chain) in looker.get(list_url(Backup)).content.decode()
     chosen = {"_selected_action": [made.pk], "action": "back_up_now"}
