@@ -21,13 +21,14 @@ from struct import error, unpack_from
 from typing import NamedTuple
 
 _INTERIOR, _LEAF = 5, 13
-#: Bytes of a gap that may stay: less than any record, and less than the length of a nonce and tag.
-_SPARE = 20
+#: Bytes at the beginning of a gap that one cell cannot reach, and others that may stay: what a
+#: wiped cell leaves of its bookkeeping.
+_SPARE, _FEW = 20, 8
 _SLACK = 8  # a blob's length takes up to four bytes more where it is written down
 
 
 class Dirty(NamedTuple):
-    """A page, a row on it, and the length for that row's blob; -1 where none was found."""
+    """A page, a row on it, and the length for that row's blob; -1 where there is no such row."""
 
     page: int
     row: int
@@ -85,7 +86,8 @@ def _look(page: bytes, usable: int, column: int, columns: int) -> tuple[int, int
     """Return a row and a length for its blob, or None where the gap is clean."""
     free, count, content, fragments = unpack_from(">HHHB", page, 1)
     start, content = 8 + 2 * count, content or 65_536
-    if not any(page[start + _SPARE : content]):
+    gap = page[start + _SPARE : content]
+    if len(gap) - gap.count(0) <= _FEW:
         return None
     room = content - start + fragments
     while free:

@@ -72,6 +72,8 @@ def wipe(step: Callable[[], None]) -> bool:
         if not first:
             return True
         for table, dirty in found.items():
+            if any(one.length < 0 for one in dirty):
+                _clear(table)
             for some in _batches(one for one in dirty if (table.name, one.page) in first):
                 _fill(table, some)
                 step()
@@ -127,3 +129,13 @@ def _fill(table: _Table, dirty: list[Dirty]) -> None:
                 sql = f"UPDATE {name} SET {blob} = %s WHERE rowid = %s"  # noqa: S608
                 cursor.execute(sql, [bytes(one.length), one.row])
                 cursor.execute(sql, [found[0], one.row])
+
+
+def _clear(table: _Table) -> None:
+    """Wipe the page that an empty table keeps: SQLite does where no key refers to its rows."""
+    link = bulk.connection(Message)
+    alone = transaction.atomic(using=link.alias)
+    with link.constraint_checks_disabled(), alone, link.cursor() as cursor:
+        cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {table.name})")  # noqa: S608
+        if not cursor.fetchone()[0]:
+            cursor.execute(f"DELETE FROM {table.name}")  # noqa: S608

@@ -60,7 +60,7 @@ class Life:
         self.account = accounts.of(alice)
         self.pictures: list[tuple[datetime, Picture]] = []
         clock.move_to(START, tick=False)
-        self._remember()
+        self.remember()
 
     def live(self, steps: Iterable[tuple[str, int, int, int]]) -> None:
         """Do steps, whatever comes of them, and take a picture after each."""
@@ -71,15 +71,18 @@ class Life:
             except ChatHistoryError:
                 continue  # a verb that may not be done just then changes nothing
             finally:
-                self._remember()
+                self.remember()
 
     def at(self, moment: datetime) -> Picture:
         """Return the last picture that was taken by then."""
         return next(picture for at, picture in reversed(self.pictures) if at <= moment)
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
+        """Take a picture, unless nothing was done since the last."""
+        seq = self.account.seq
         self.account.refresh_from_db()
-        self.pictures.append((self.account.at, picture(self.account)))
+        if self.account.seq != seq or not self.pictures:
+            self.pictures.append((self.account.at, picture(self.account)))
 
     # The verbs
 

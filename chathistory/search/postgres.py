@@ -11,7 +11,10 @@ from .base import Doc, Match
 
 
 class PostgresIndex:
-    """One row per text; two texts of one place stay two rows, told apart by their tokens."""
+    """One row per text; two texts of one place stay two rows, told apart by their tokens.
+
+    Arrays are cast: of small numbers only, they would be sent as of another type.
+    """
 
     def create(self) -> None:
         """Make the tables where they are missing."""
@@ -34,7 +37,7 @@ class PostgresIndex:
 
     def remove(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
         """Remove texts by exactly the tokens that went in."""
-        sql = f"DELETE FROM {_tables()[titles]} WHERE place = %s AND t = %s"  # noqa: S608
+        sql = f"DELETE FROM {_tables()[titles]} WHERE place = %s AND t = %s::bigint[]"  # noqa: S608
         self._many(sql, docs)
 
     def read(self, places: Sequence[int], *, titles: bool = False) -> list[Doc]:
@@ -62,19 +65,24 @@ class PostgresIndex:
         """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
         # Two accounts may share a place there: a message must be of whose tokens were found.
         owner = "" if titles else " AND m.account_id = %s"
-        wanted = " OR ".join([f"(hit.t @> %s{owner})"] * len(match.wanted))
+        wanted = " OR ".join([f"(hit.t @> %s::bigint[]{owner})"] * len(match.wanted))
         parameters: list[object] = []
         for tokens, account in zip(match.wanted, match.owners, strict=True):
             parameters += [_numbers(tokens)] if titles else [_numbers(tokens), account]
         if not match.unwanted:
             return f"{_tables()[titles]} AS hit", f"({wanted})", parameters
         parameters.append(_numbers(match.unwanted))
-        return f"{_tables()[titles]} AS hit", f"({wanted}) AND NOT hit.t && %s", parameters
+        return (
+            f"{_tables()[titles]} AS hit",
+            f"({wanted}) AND NOT hit.t && %s::bigint[]",
+            parameters,
+        )
 
     def count(self, token: str, cap: int) -> int:
         """Return how many texts hold ``token``, counting no further than ``cap``."""
         table = _tables()[0]
-        sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE t @> %s LIMIT %s) AS found"  # noqa: S608
+        found = f"SELECT 1 FROM {table} WHERE t @> %s::bigint[] LIMIT %s"  # noqa: S608
+        sql = f"SELECT count(*) FROM ({found}) AS found"  # noqa: S608
         with bulk.connection(Message).cursor() as cursor:
             cursor.execute(sql, [_numbers([token]), cap])
             return int(cursor.fetchone()[0])

@@ -9,7 +9,7 @@ from chathistory import keyring
 from chathistory.actions import messages, sessions
 from chathistory.actions.removing import unindex
 from chathistory.models import Message
-from chathistory.search.base import Doc, index
+from chathistory.search.base import Doc, Match, index
 from chathistory.search.find import search
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,3 +92,19 @@ def test_a_merge_that_was_stopped_is_finished_by_the_next(alice, talk):
 def test_a_new_title_marks_nothing(alice, said):
     sessions.change(said[0].session, alice, title="other birds")
     assert index().marked() is None
+
+
+def test_a_token_that_is_a_small_number_is_one_like_any_other():
+    doc, small = Doc(77, "000000000001 000000000002"), ["000000000001"]
+    index().add([doc])
+    assert index().count(small[0], 9) == 1
+    for match, count in ((Match([small], [], [1]), 1), (Match([small], ["000000000002"], [1]), 0)):
+        source, where, parameters = index().join(match)
+        # The account is compared with a message's.
+        message = "(SELECT 1 AS account_id) AS m"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {source}, {message} WHERE {where}", parameters)  # noqa: S608
+            assert cursor.fetchone() == (count,)
+    assert index().read([77]) == [doc]
+    index().remove([doc])
+    assert index().count(small[0], 9) == 0
