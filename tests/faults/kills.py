@@ -37,6 +37,7 @@ from tests import servers
 ROOT = Path(__file__).parents[2]
 LEASE = 10
 WRITES, JOBS = 20, 5  # a second
+WRITERS, ASKERS = 10, 5
 WEBS, WORKERS, SESSIONS = 2, 2, 6
 QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
@@ -96,10 +97,10 @@ class Load:
 
     def start(self) -> None:
         """Begin: so many a second, each in its turn."""
-        for number in range(4):
-            self._go(self._write, 4 / WRITES, number)
-        for number in range(2):
-            self._go(self._ask, 2 / JOBS, number)
+        for number in range(WRITERS):
+            self._go(self._write, WRITERS / WRITES, number)
+        for number in range(ASKERS):
+            self._go(self._ask, ASKERS / JOBS, number)
 
     def stop(self) -> None:
         """End, when each has had its last answer."""
@@ -112,7 +113,7 @@ class Load:
             dice, due = random.Random(number), time.monotonic()
             while not self.ended.is_set():
                 act(dice)
-                due = max(due + pause, time.monotonic() - 1)
+                due += pause  # who had to wait makes up for it
                 self.ended.wait(max(0.0, due - time.monotonic()))
 
         self._threads.append(threading.Thread(target=loop))
