@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from django.apps import apps
 from django.db import transaction
 
-from . import bulk, pages
+from . import bulk, dirtypages
+from .dirtypages import Dirty
 from .fields import SealedField
 from .models import Message
-from .pages import Dirty
 from .search.sqlite import DATA
 
 _ROUNDS = 5
@@ -101,7 +101,7 @@ def _table(cursor: Any, name: str, root: int, blob: str) -> _Table:
 def _dirty(table: _Table) -> Iterator[Dirty]:
     """Read the file in another process: this one would lose its locks when it closes it."""
     asked = (_file(), table.root, table.column, table.columns)
-    command = [sys.executable, "-I", pages.__file__, *map(str, asked)]
+    command = [sys.executable, "-I", dirtypages.__file__, *map(str, asked)]
     answer = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     return (Dirty(*map(int, line.split())) for line in answer.splitlines())
 

@@ -21,7 +21,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from chathistory import container, crypto, ids, keyring, ledger, represent
+from chathistory import crypto, ids, keyring, ledger, represent
+from chathistory.backups import container
 from chathistory.conf import settings
 from chathistory.crypto import Context
 from chathistory.exceptions import Damaged, NotFound

@@ -19,14 +19,15 @@ from django.db.transaction import atomic
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chathistory import bulk, capture, contents, expiry, keysets, leases, sealing, store
-from chathistory.capture import Content
+from chathistory import bulk, leases
+from chathistory.backups import capture, contents, expiry, keysets, sealing, store
+from chathistory.backups.capture import Content
+from chathistory.backups.sealing import Made, Step
+from chathistory.backups.store import Place
 from chathistory.conf import settings
 from chathistory.exceptions import Conflict, Damaged, NotAllowed, NotFound
 from chathistory.models import Account, Backup, DataKey, Session
 from chathistory.querysets import require
-from chathistory.sealing import Made, Step
-from chathistory.store import Place
 
 Kind = Backup.Kind
 

@@ -17,7 +17,8 @@ from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from chathistory import bulk, crypto, keyring, keysets, ledger, records, registry, spool, text
+from chathistory import bulk, crypto, keyring, ledger, records, registry, spool, text
+from chathistory.backups import keysets
 from chathistory.exceptions import Conflict, Invalid, NotAllowed, NotFound
 from chathistory.journal import Operation
 from chathistory.models import (

@@ -1,19 +1,24 @@
-"""The jobs that keep backups: made, proved, drilled and dropped by beat; archives on demand."""
+"""The jobs of backups: made, proved, drilled and dropped by beat; restores and archives."""
 
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from chathistory import bulk, plans, rebuild, registry
-from chathistory.exceptions import Damaged
+from chathistory import bulk, registry
+from chathistory.backups import plans, rebuild
+from chathistory.exceptions import Conflict, Damaged
 from chathistory.models import Backup
 
-from . import archives, backup
+from . import archives, backup, restore
 from .working import Work
 
 _DAY = 86_400
@@ -81,6 +86,26 @@ def drill(work: registry.Work) -> dict[str, Any]:
     chosen.drilled_at = timezone.now()
     bulk.update(chosen, ["drilled_at"])
     return {"drilled": 1, "at": chosen.at.isoformat(), "counts": counts}
+
+
+@registry.job("restore")
+def bring_back(work: Work) -> dict[str, Any]:
+    """Restore what an operator chose: ``at, user, session, dry_run``; ``by`` is who asked.
+
+    One that was stopped half-way is not begun again: what was said since would be undone.
+    """
+    asked = work.arguments
+    at, dry_run = datetime.fromisoformat(asked["at"]), bool(asked["dry_run"])
+    if work.again and not dry_run:
+        raise Conflict(_("It was stopped half-way. See what is there now, then ask again."))
+    users = get_user_model()._default_manager
+    if not asked["user"]:
+        by = users.filter(pk=asked["by"]).first()
+        return restore.system(at, dry_run, user=by or AnonymousUser(), step=work.step)
+    owner = users.get(pk=asked["user"])
+    if asked["session"]:
+        return restore.session(owner, UUID(asked["session"]), at, dry_run, step=work.step)
+    return restore.account(owner, at, dry_run, step=work.step)
 
 
 def _unread() -> QuerySet[Backup, Backup]:

@@ -18,12 +18,12 @@ from uuid import UUID
 from django.db.models import Count, Q, Sum
 
 from chathistory import bulk, crypto, keyring, records, text
+from chathistory.backups.scratch import scratch
 from chathistory.exceptions import Damaged
 from chathistory.formats.base import Transcript, Turn
 from chathistory.journal import Operation
 from chathistory.models import Message, Session
 from chathistory.records import Body
-from chathistory.scratch import scratch
 from chathistory.search import upkeep
 from chathistory.states import State
 

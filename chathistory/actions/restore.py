@@ -21,7 +21,12 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chathistory import bulk, keyring, leases, ledger, maintenance, plans, postgres, rebuild, swap
+from chathistory import bulk, keyring, leases, ledger, maintenance, postgres
+from chathistory.backups import plans, rebuild, swap
+from chathistory.backups.images import TABLES
+from chathistory.backups.plans import Plan
+from chathistory.backups.rebuild import Built, Step
+from chathistory.backups.scratch import scratch
 from chathistory.exceptions import (
     Conflict,
     Damaged,
@@ -30,12 +35,8 @@ from chathistory.exceptions import (
     NotFound,
 )
 from chathistory.formats.base import Problem, Transcript
-from chathistory.images import TABLES
 from chathistory.journal import Operation
 from chathistory.models import Account, Session
-from chathistory.plans import Plan
-from chathistory.rebuild import Built, Step
-from chathistory.scratch import scratch
 from chathistory.states import State
 
 from . import accounts, backup, exchange, recovering, sessions

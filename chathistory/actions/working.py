@@ -62,6 +62,8 @@ class Work:
     job: Job
     holder: UUID
     arguments: dict[str, Any] = field(default_factory=dict)
+    #: Whether somebody has begun it before.
+    again: bool = False
     #: Set by the heartbeat when the job is no longer ours.
     lost: bool = False
     #: The file that the job leaves, with its key, if it leaves one.
@@ -199,7 +201,7 @@ def _claim(uuid: UUID) -> Work | None:
     )
     rows = Job.objects.select_related("account__user")
     job = rows.filter(uuid=uuid, holder=holder).first() if taken else None
-    return Work(job, holder) if job else None
+    return Work(job, holder, again=job.started_at != now) if job else None
 
 
 def _outcome(work: Work) -> tuple[str, dict[str, Any]]:

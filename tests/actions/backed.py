@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from chathistory import contents, images, keysets, snapshot, store
-from chathistory.images import TABLES, Line
+from chathistory.backups import contents, images, keysets, snapshot, store
+from chathistory.backups.images import TABLES, Line
+from chathistory.backups.store import Place
 from chathistory.models import Backup
-from chathistory.store import Place
 
 #: Rows by table and uuid.
 State = dict[tuple[str, str], Line]

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 import time_machine
 
-from chathistory import store
 from chathistory.actions import accounts, backup, messages
+from chathistory.backups import store
+from chathistory.backups.store import Place
 from chathistory.exceptions import Invalid
 from chathistory.models import Backup
-from chathistory.store import Place
 from tests.actions import backed
 
 pytestmark = pytest.mark.django_db(transaction=True)

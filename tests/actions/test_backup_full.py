@@ -9,8 +9,9 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 
-from chathistory import capture, contents, keysets, leases, store
+from chathistory import leases
 from chathistory.actions import accounts, backup, messages, sessions
+from chathistory.backups import capture, contents, keysets, store
 from chathistory.exceptions import Conflict, NotAllowed, NotFound, Unavailable
 from chathistory.models import Account, Backup, Change, DataKey, Lease, Message, Session
 from tests.actions import backed

@@ -10,8 +10,8 @@ import time_machine
 from django.db import connections
 from django.utils import timezone
 
-from chathistory import container, keysets, store
 from chathistory.actions import accounts, backup, jobs, messages, purge, sessions
+from chathistory.backups import container, keysets, store
 from chathistory.exceptions import Conflict, Damaged, Unavailable
 from chathistory.journal import Operation
 from chathistory.models import Account, Backup, Change, DataKey, Lease, Message, Session

@@ -6,11 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from chathistory import store
 from chathistory.actions import accounts, backup, messages
+from chathistory.backups import store
+from chathistory.backups.store import Place
 from chathistory.exceptions import Damaged, MasterKeyError
 from chathistory.models import Account, Backup
-from chathistory.store import Place
 from tests.actions import backed
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from chathistory import store
 from chathistory.actions import accounts, backup, erase, messages
+from chathistory.backups import store
 from chathistory.exceptions import Conflict, Damaged, MasterKeyError, NotFound
 from chathistory.models import Backup
 from tests.actions import backed

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from chathistory import keyring, keysets, ledger, listing, records, represent, spool
+from chathistory import keyring, ledger, listing, records, represent, spool
 from chathistory.actions import (
     accounts,
     erase,
@@ -18,6 +18,7 @@ from chathistory.actions import (
     sessions,
     tokens,
 )
+from chathistory.backups import keysets
 from chathistory.exceptions import (
     Conflict,
     Damaged,

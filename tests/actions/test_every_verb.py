@@ -21,7 +21,7 @@ ELSEWHERE = {
     "exchange.export_sessions": "test_export.py",
     "lifecycle.run": "test_lifecycle_sweep.py",
     **{f"keeping.{kind}": "test_keeping.py" for kind in ("archive", "full", "incremental")},
-    **{f"keeping.{kind}": "test_keeping.py" for kind in ("verify", "drill")},
+    **{f"keeping.{kind}": "test_keeping.py" for kind in ("verify", "drill", "bring_back")},
 }
 #: Not verbs: they write nothing, or only within another verb. A new name here needs a reason.
 HELPERS = {

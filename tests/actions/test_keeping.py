@@ -1,4 +1,7 @@
-"""keeping.archive, .full, .incremental, .verify and .drill: the jobs that keep backups."""
+"""keeping.archive, .full, .incremental, .verify, .drill, .bring_back: the jobs of backups.
+
+What ``keeping.bring_back`` restores when an operator asks is in tests/api/test_admin_restore.py.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,16 @@ def test_happy_the_system_backs_up_proves_and_drills(alice, talk, system):
     drilled = keeping.drill(system)
     assert drilled["drilled"] == 1
     assert Backup.objects.exclude(drilled_at=None).count() == 1
+
+
+@pytest.mark.parametrize("kind", ["backup.full", "backup.incremental", "backup.drill"])
+def test_happy_as_a_job_each_comes_to_its_end(alice, talk, kind):
+    talk("a lion", "roars")
+    keeping.full(Asked(accounts.system()))
+    job = jobs.enqueue(accounts.system(), kind, {})
+    assert jobs.working.perform(job.uuid)
+    job.refresh_from_db()
+    assert job.state == Job.State.DONE
 
 
 def test_stranger_gets_neither_anothers_archive_nor_the_systems_kinds(alice, charlie, talk):

@@ -8,7 +8,6 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from chathistory import rebuild
 from chathistory.actions import (
     accounts,
     backup,
@@ -20,6 +19,7 @@ from chathistory.actions import (
     retention,
     sessions,
 )
+from chathistory.backups import rebuild
 from chathistory.exceptions import (
     ChatHistoryError,
     Conflict,

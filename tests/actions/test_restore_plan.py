@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from chathistory import store
 from chathistory.actions import accounts, backup, messages, restore
+from chathistory.backups import store
 from chathistory.exceptions import Damaged, Invalid, NotFound
 from chathistory.models import Backup
 from tests.actions import backed

@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.utils import timezone
 
-from chathistory import keyring, maintenance, scratch, swap
+from chathistory import keyring, maintenance
 from chathistory.actions import (
     accounts,
     backup,
@@ -29,8 +29,9 @@ from chathistory.actions import (
     sessions,
     tokens,
 )
+from chathistory.backups import scratch, swap
+from chathistory.backups.images import TABLES
 from chathistory.exceptions import Conflict, Invalid, Maintenance, NotAllowed, Stale
-from chathistory.images import TABLES
 from chathistory.journal import Operation
 from chathistory.models import Account, Backup, Job, Message, Session, Token
 from chathistory.search.find import search
@@ -299,7 +300,7 @@ def test_concurrent_who_dies_while_writing_over_leaves_the_old_rows(alice, momen
         link.executemany("INSERT INTO padding VALUES (randomblob(?))", [[800]] * 40_000)
         link.commit()
     code = (
-        "import sys, pathlib, django; django.setup(); from chathistory import swap;"
+        "import sys, pathlib, django; django.setup(); from chathistory.backups import swap;"
         " print('go', flush=True);"
         " swap.write_over(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])); print('done')"
     )

@@ -223,13 +223,15 @@ def test_leases_say_who_holds_them(db: None, looker: Client) -> None:
 def test_backups_are_listed_verified_and_made_by_who_may(looker: Client) -> None:
     made = backup.full()
     assert str(made.chain) in looker.get(list_url(Backup)).content.decode()
-    chosen = {"_selected_action": [made.pk], "action": "back_up_now"}
-    looker.post(list_url(Backup), chosen)
+    now = reverse("admin:chathistory_backup_now")
+    assert looker.post(now).status_code == 403
     assert not Job.objects.filter(kind="backup.full").exists()
     permission = Permission.objects.get(codename="add_backup")
     User.objects.get(username="looker").user_permissions.add(permission)
-    looker.post(list_url(Backup), chosen)
+    assert now in looker.get(list_url(Backup)).content.decode()
+    assert looker.get(now).status_code == 405
+    looker.post(now)
     assert Job.objects.filter(kind="backup.full", state="queued").count() == 1
-    Backup.objects.update(verified_at=None)
-    looker.post(list_url(Backup), chosen | {"action": "verify"})
-    assert Backup.objects.get().verified_at is not None
+    Backup.objects.filter(pk=made.pk).update(verified_at=None)
+    looker.post(list_url(Backup), {"_selected_action": [made.pk], "action": "verify"})
+    assert Backup.objects.get(pk=made.pk).verified_at is not None

@@ -10,8 +10,9 @@ from uuid import uuid4
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from chathistory import blocks, crypto, keyring, keysets, records
+from chathistory import blocks, crypto, keyring, records
 from chathistory.actions import jobs, messages, packing, sessions
+from chathistory.backups import keysets
 from chathistory.crypto import Context
 from chathistory.models import Backup, Block, Change, DataKey, Message, Revision, Session, Tag
 from tests.actions.asked import Asked

@@ -102,9 +102,9 @@ def _moments(life: Any, first: datetime, count: int, dice: random.Random) -> lis
 def _compare(lives: list[Any], moments: list[datetime], whose: str | None) -> None:
     from uuid import UUID
 
-    from chathistory import plans, rebuild
+    from chathistory.backups import plans, rebuild
+    from chathistory.backups.scratch import scratch
     from chathistory.models import Account
-    from chathistory.scratch import scratch
     from tests.living import indexed, less, lost, picture
 
     began = perf_counter()

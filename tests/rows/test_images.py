@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 
-from chathistory import images
 from chathistory.actions import messages, retention, sessions
+from chathistory.backups import images
+from chathistory.backups.images import TABLES, Line
 from chathistory.exceptions import Damaged
-from chathistory.images import TABLES, Line
 from chathistory.models import Account, Change, Message, Session, Share, Tag
 
 LIVING = [model for model in TABLES.values() if model is not Account]

@@ -11,10 +11,11 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from chathistory import keyring, keysets, master, store
+from chathistory import keyring, master
+from chathistory.backups import keysets, store
+from chathistory.backups.store import Place
 from chathistory.exceptions import Damaged, MasterKeyError, Unavailable
 from chathistory.models import Account, DataKey, Session
-from chathistory.store import Place
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)

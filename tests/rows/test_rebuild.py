@@ -10,10 +10,11 @@ import time_machine
 from django.contrib.auth.models import User
 from django.db import connection
 
-from chathistory import keyring, plans, rebuild
+from chathistory import keyring
 from chathistory.actions import backup
+from chathistory.backups import plans, rebuild
+from chathistory.backups.scratch import scratch
 from chathistory.models import Account
-from chathistory.scratch import scratch
 from tests.living import MICRO, START, VERBS, Life, indexed, less, lost, picture
 
 pytestmark = [

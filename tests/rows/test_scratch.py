@@ -12,9 +12,9 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from chathistory import keyring, records
 from chathistory.actions import messages, sessions
+from chathistory.backups.scratch import make_tables, scratch
 from chathistory.exceptions import Invalid
 from chathistory.models import Account, Message, Session
-from chathistory.scratch import make_tables, scratch
 from chathistory.search.base import index
 from chathistory.search.find import search
 

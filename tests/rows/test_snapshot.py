@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 
-from chathistory import bulk, snapshot
+from chathistory import bulk
 from chathistory.actions import messages
+from chathistory.backups import snapshot
 from chathistory.models import Account, Change, Message, Session
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,11 +13,11 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from chathistory import store
 from chathistory.actions import backup, messages
+from chathistory.backups import store
+from chathistory.backups.store import Place
 from chathistory.exceptions import Damaged, Unavailable
 from chathistory.models import Backup
-from chathistory.store import Place
 from project import environ
 
 BUCKET = "backups"

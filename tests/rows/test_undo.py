@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from chathistory import keyring
+from chathistory.backups.undo import undo
 from chathistory.models import Account, Change
-from chathistory.undo import undo
 from tests.living import MICRO, START, VERBS, Life, indexed, less, lost, picture
 
 steps = st.lists(

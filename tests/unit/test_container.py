@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chathistory import container
+from chathistory.backups import container
 from chathistory.exceptions import Damaged
 
 KEY, OTHER = b"k" * 32, b"o" * 32

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chathistory import expiry
+from chathistory.backups import expiry
 from chathistory.exceptions import Invalid
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

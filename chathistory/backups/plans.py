@@ -16,9 +16,10 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from chathistory.exceptions import Damaged, Invalid, NotFound
+from chathistory.models import Backup
+
 from . import contents, store
-from .exceptions import Damaged, Invalid, NotFound
-from .models import Backup
 from .store import Place
 
 #: Longer than an operation waits for its lock: how late a segment may bring a Change of before.

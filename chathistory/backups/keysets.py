@@ -30,10 +30,12 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from . import container, crypto, master, store
-from .conf import settings
-from .exceptions import Damaged, MasterKeyError, Unavailable
-from .models import Backup, DataKey
+from chathistory import crypto, master
+from chathistory.conf import settings
+from chathistory.exceptions import Damaged, MasterKeyError, Unavailable
+from chathistory.models import Backup, DataKey
+
+from . import container, store
 
 KEPT = timedelta(days=30)
 _STAMP = "%Y%m%dT%H%M%S%fZ"

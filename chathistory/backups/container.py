@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from .exceptions import Damaged
+from chathistory.exceptions import Damaged
 
 MAGIC = b"CHATSEAL1\n"
 FRAME = 1 << 20

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import ForeignKeyRawIdWidget
+from django.contrib.admin.widgets import AdminSplitDateTime, ForeignKeyRawIdWidget
+from django.contrib.auth import get_user_model
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import workflows
-from .actions import retention
-from .exceptions import ChatHistoryError
-from .models import Account, RetentionPolicy
+from chathistory import workflows
+from chathistory.actions import retention
+from chathistory.exceptions import ChatHistoryError
+from chathistory.models import Account, RetentionPolicy
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[RetentionPolicy]
@@ -91,3 +93,50 @@ class PolicyForm(_ModelForm):
             yes=values["yes"],
             **{name: values[name] for name in retention.FIELDS},
         )
+
+
+class RestoreForm(forms.Form):
+    """When to go back to, and whose chats: without a person, the whole site."""
+
+    at = forms.SplitDateTimeField(
+        label=_("as it was at"),
+        widget=AdminSplitDateTime(),
+        initial=timezone.now,
+        help_text=_("In the time zone that the admin shows times in."),
+    )
+    user = forms.CharField(
+        required=False, label=_("only of"), help_text=_("A user name; nobody: the whole site.")
+    )
+    session = forms.UUIDField(
+        required=False, label=_("only the session"), help_text=_("One session of this user.")
+    )
+
+    def clean_user(self) -> Any:
+        """Find the user by name."""
+        users = get_user_model()
+        name = self.cleaned_data["user"]
+        if not name:
+            return None
+        found = users._default_manager.filter(**{users.USERNAME_FIELD: name}).first()
+        if found is None:
+            raise forms.ValidationError(_("There is no such user."))
+        return found
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a session of nobody, and a time that has not come."""
+        values = super().clean() or {}
+        if values.get("session") and "user" in values and values["user"] is None:
+            self.add_error("user", _("Whose session is it?"))
+        if values.get("at") and values["at"] > timezone.now():
+            self.add_error("at", _("This time has not come yet."))
+        return values
+
+    def wanted(self) -> dict[str, Any]:
+        """Return the job's arguments."""
+        values = self.cleaned_data
+        user, session = values["user"], values["session"]
+        return {
+            "at": values["at"].isoformat(),
+            "user": user.pk if user else None,
+            "session": str(session) if session else None,
+        }

@@ -15,9 +15,9 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from . import bulk, ledger, records, text
-from .ledger import Entry
-from .models import (
+from chathistory import bulk, ledger, records, text
+from chathistory.ledger import Entry
+from chathistory.models import (
     Account,
     Block,
     Change,
@@ -29,7 +29,7 @@ from .models import (
     Share,
     Tag,
 )
-from .search import upkeep
+from chathistory.search import upkeep
 
 _AT_ONCE = 500
 _EMPTIED = (*("body", "block", "revision", "length", "tokens", "indexed", "deleted_at"),)

@@ -20,10 +20,10 @@ from uuid import UUID
 from django.db import models, transaction
 from django.db.models import Count, F, Q, Sum
 
-from . import bulk, crypto, keyring, records, text
-from .crypto import Context
-from .exceptions import Damaged
-from .models import (
+from chathistory import bulk, crypto, keyring, records, text
+from chathistory.crypto import Context
+from chathistory.exceptions import Damaged
+from chathistory.models import (
     Account,
     Block,
     Change,
@@ -35,7 +35,7 @@ from .models import (
     Share,
     Tag,
 )
-from .search import upkeep
+from chathistory.search import upkeep
 
 #: What can be put back or taken away, by the journal's name; what refers comes before what is
 #: referred to.

@@ -10,9 +10,11 @@ from uuid import UUID, uuid4
 
 from django.utils import timezone
 
-from . import bulk, container, contents, crypto, keysets, master
+from chathistory import bulk, crypto, master
+from chathistory.models import Account, Backup, Session
+
+from . import container, contents, keysets
 from .capture import Content, Vector
-from .models import Account, Backup, Session
 from .store import Place
 
 Kind = Backup.Kind

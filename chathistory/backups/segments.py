@@ -14,9 +14,11 @@ from uuid import UUID
 
 from django.db.models import F
 
-from . import bulk, images
+from chathistory import bulk
+from chathistory.models import Account, Change, Share
+
+from . import images
 from .images import TABLES, Line
-from .models import Account, Change, Share
 
 #: Have an index by account and ``changed``; rows of other tables are found by their Changes.
 _INDEXED = ("session", "block", "message")

@@ -24,8 +24,8 @@ from django.conf import settings as host
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
-from .conf import settings
-from .exceptions import Damaged, Unavailable
+from chathistory.conf import settings
+from chathistory.exceptions import Damaged, Unavailable
 
 ALIAS = "chathistory_backups"
 _NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([0-9]{8})-([0-9a-f]{64})\.chat")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
-from .exceptions import Invalid
+from chathistory.exceptions import Invalid
 
 Point = TypeVar("Point", bound=Hashable)
 

@@ -23,11 +23,13 @@ from django.db import OperationalError
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
-from . import bulk, images, segments, snapshot
-from .conf import settings
-from .exceptions import Unavailable
+from chathistory import bulk
+from chathistory.conf import settings
+from chathistory.exceptions import Unavailable
+from chathistory.models import Account, Change, DataKey, Session, Tag
+
+from . import images, segments, snapshot
 from .images import TABLES, Line
-from .models import Account, Change, DataKey, Session, Tag
 
 _PIECE = 1 << 20
 _COPY = "backup-"

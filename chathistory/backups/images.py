@@ -25,9 +25,9 @@ from uuid import UUID
 from django.contrib.auth.models import Group
 from django.db import DataError, IntegrityError, connections, models, router, transaction
 
-from . import bulk
-from .exceptions import Damaged
-from .models import (
+from chathistory import bulk
+from chathistory.exceptions import Damaged
+from chathistory.models import (
     Account,
     Block,
     Change,

@@ -25,17 +25,19 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
-from . import bulk, contents, images, keyring, keysets, records, replay
-from .conf import settings
+from chathistory import bulk, keyring, records
+from chathistory.conf import settings
+from chathistory.exceptions import Conflict, Damaged, NotFound, Unavailable
+from chathistory.models import Account, Change, DataKey, Message, Session
+from chathistory.search import upkeep
+from chathistory.search.base import Match, index
+
+from . import contents, images, keysets, replay
 from .contents import Opened
-from .exceptions import Conflict, Damaged, NotFound, Unavailable
 from .images import TABLES, Line
 from .keysets import Keys
-from .models import Account, Change, DataKey, Message, Session
 from .plans import Part, Plan
-from .scratch import make_tables, scratch
-from .search import upkeep
-from .search.base import Match, index
+from .scratch import make_tables, outside, scratch
 from .undo import undo
 
 #: Is told how many of how many steps are done.
@@ -172,7 +174,8 @@ class _Build:
 
     def _note(self) -> None:
         self._done += 1
-        self._step(self._done, self._total)
+        with outside():
+            self._step(self._done, self._total)
 
     def _opened(self, part: Part) -> contextlib.AbstractContextManager[Opened]:
         key = self._keys.containers.get(part.at.digest)

@@ -18,9 +18,9 @@ from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.utils import load_backend
 
-from . import bulk
-from .models import Account
-from .search.base import index
+from chathistory import bulk
+from chathistory.models import Account
+from chathistory.search.base import index
 
 _PREFIX = "chathistory_scratch_"
 # A file that nobody else knows: what a crash would leave of it is worth nothing. What is removed
@@ -89,6 +89,16 @@ def scratch(where: Path | dict[str, Any], *, whole: bool = False) -> Iterator[st
         _routes.stack.pop()
         link.close()
         del connections[alias]
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Lead this thread's models to the live database for the block, within a scratch."""
+    kept, _routes.stack = _routes.stack, []
+    try:
+        yield
+    finally:
+        _routes.stack = kept
 
 
 def make_tables() -> None:

@@ -29,8 +29,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any, BinaryIO
 
+from chathistory.exceptions import Damaged
+
 from . import container, store
-from .exceptions import Damaged
 from .images import Line
 from .store import Place
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.db import transaction
 
-from . import bulk
-from .models import Account
+from chathistory import bulk
+from chathistory.models import Account
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import models
 
-from .exceptions import Unavailable
-from .models import Account, Backup, Job, Lease, Share, Token
+from chathistory.exceptions import Unavailable
+from chathistory.models import Account, Backup, Job, Lease, Share, Token
 
 _OURS = Account._meta.db_table.removesuffix("account")
 _ACCOUNT = Account._meta.db_table

@@ -6,7 +6,7 @@ its cells until something is written there. ``dirty`` finds such pages and says 
 overwritten: give a blob of a row of that page the length that makes its cell fill the page, and
 then its own content again.
 
-The file is read in a process of its own, ``python pages.py FILE ROOT COLUMN COLUMNS``, with
+The file is read in a process of its own, ``python dirtypages.py FILE ROOT COLUMN COLUMNS``, with
 nothing but the standard library: a process that has the database open would lose its locks when
 it closes the file. Of the format (sqlite.org/fileformat2.html) this needs pages, cells and the
 header of a record.
