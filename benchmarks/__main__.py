@@ -24,6 +24,7 @@ TABLES = (
     "packing",
     "caching",
     "lifecycle",
+    "backups",
 )
 RESULT = Path("build") / "bench.json"
 

@@ -53,7 +53,7 @@ def _case(home: Path, owners: int) -> list[Row]:
 
     _fill(owners)
     work = Inline(accounts.system())
-    with _appender(home) as appends:
+    with appender(home) as appends:
         begun = perf_counter()
         done = lifecycle.sweep(work)
         ended = perf_counter()
@@ -94,7 +94,7 @@ def _fill(owners: int) -> None:
 
 
 @contextmanager
-def _appender(home: Path) -> Iterator[list[tuple[float, float]]]:
+def appender(home: Path) -> Iterator[list[tuple[float, float]]]:
     """Let a process append; the list holds (when, milliseconds) of each append afterwards."""
     command = [sys.executable, "-m", "benchmarks.lifecycle", str(home)]
     found: list[tuple[float, float]] = []

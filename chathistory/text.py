@@ -50,7 +50,9 @@ def check_characters(value: str, field: str) -> str:
 
 def mend(value: str) -> str:
     """Return ``value`` with NULs and lone surrogates replaced by U+FFFD, for imported text."""
-    return _SURROGATE.sub("\ufffd", value.replace("\0", "\ufffd"))
+    if "\0" in value:
+        value = value.replace("\0", "\ufffd")
+    return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
 
 
 def clean_role(role: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -23,7 +23,7 @@ from chathistory.search.base import VERSION, Doc, index
 from chathistory.states import State
 
 from . import accounts, lifecycle, pipeline, retention
-from .pipeline import Draft
+from .pipeline import Draft, Run
 from .planning import Naming, Outcome, Part, Plan, Planner
 from .preparing import Preparer
 from .sessions import tag_row
@@ -236,70 +236,79 @@ def _write(op: Operation, parts: Sequence[Part]) -> None:
     uuids = [part.plan.uuid for part in parts]
     rows = {row.uuid: row for row in Session.objects.filter(account=op.account, uuid__in=uuids)}
     parts = [part for part in parts if part.may_follow(rows.get(part.plan.uuid))]
-    made = [_new_session(op, part) for part in parts if part.is_new]
+    known = workflows.known()
+    made = [_new_session(op, part, known) for part in parts if part.is_new]
     bulk.create(made)
     keyring.make_session_keys(op.account, made)
-    titles: list[Doc] = []
-    filled = [part.session for part in parts if _fill(op, part, titles)]
+    moved = [part for part in parts if _number(op, part)]
+    _store(op, moved)
+    bulk.update_all([part.session for part in moved if part.session], _FILLED)
+
+
+def _store(op: Operation, parts: Sequence[Part]) -> None:
+    """Store the parts in their sessions, which are not yet saved."""
+    run, titles = Run(), list[Doc]()
+    places = pipeline.places(op, [draft for part in parts for _turn, draft in part.kept])
+    for part in parts:
+        _fill(op, part, run, places)
+        titles += _entitle(op, part)
+    run.insert()
     index().add(titles, titles=True)
-    bulk.update_all([session for session in filled if session], _FILLED)
+    for part in parts:
+        _keep_revisions(op, part)
 
 
-def _new_session(op: Operation, part: Part) -> Session:
+def _new_session(op: Operation, part: Part, known: Container[str]) -> Session:
     transcript, drafts = part.plan.transcript, part.drafts
     first = transcript.created or (drafts[0].created_at if drafts else None) or op.at
     session = Session(account=op.account, uuid=part.plan.uuid, version=0)
     # The same uuid may have been here before: no process may take the old key for the new one.
     session.key_version = secrets.randbelow(_KEY_VERSIONS) + 1
-    known, session.pinned = workflows.known(), transcript.pinned
-    session.workflow = transcript.workflow if transcript.workflow in known else workflows.IMPORTED
+    session.pinned = transcript.pinned
+    given = transcript.workflow
+    session.workflow = given if given and given in known else workflows.IMPORTED
     session.created_at = first
     session.updated_at = session.last_activity = transcript.updated or first
     part.session = session
     return session
 
 
-def _fill(op: Operation, part: Part, titles: list[Doc]) -> bool:
-    """Store a part in its session, not yet saved; tell whether it brought anything."""
-    session, plan = part.session, part.plan
+def _number(op: Operation, part: Part) -> bool:
+    """Find out what nobody has stored meanwhile; tell whether the part brings anything."""
+    session = part.session
     assert session is not None  # noqa: S101  (_write gave each part its own)
     session.account = op.account
-    kept = _numbered(part, session)
-    part.stored = len(kept)
-    if not kept and not part.is_new:
-        return False
+    seqs, known = part.plan.seqs, _stored_meanwhile(part, session)
+    last, part.kept = session.last_seq, []
+    for turn, draft in zip(part.turns, part.drafts, strict=True):
+        seq = known.get(draft.uuid)
+        if seq is None:
+            seq = last = last + 1
+            part.kept.append((turn, draft))
+        seqs[turn.id] = seq
+        draft.parent_seq = seqs.get(turn.parent) if turn.parent is not None else None
+    part.stored = len(part.kept)
+    return bool(part.kept) or part.is_new
+
+
+def _fill(op: Operation, part: Part, run: Run, places: Iterator[int]) -> None:
+    """Add a part's messages to ``run``, and let its session follow, not yet saved."""
+    session, plan = part.session, part.plan
+    assert session is not None  # noqa: S101  (as in _number)
     before = {} if part.is_new else _before(session)
-    drafts = [draft for _turn, draft in kept]
-    pipeline.store(op, session, drafts)
-    _keep_revisions(op, session, kept)
+    run.add(op, session, [draft for _turn, draft in part.kept], places)
     head = plan.seqs.get(plan.transcript.head) if plan.transcript.head else None
     session.head_seq = head or session.head_seq
     if part.is_new:
         _describe(op, session, plan)
     else:
         pipeline.wake(session)
-    _entitle(op, session, part, titles)
-    _refresh(session, kept, plan)
+    _refresh(session, part.kept, plan)
     if part.is_last and part.is_ours:
         before |= _put_away(op, session, plan.transcript)
     session.version += 1
     image = None if part.is_new else before
     session.changed = op.record("session", session.uuid, session=session, before=image)
-    return True
-
-
-def _numbered(part: Part, session: Session) -> list[tuple[Turn, Draft]]:
-    """Let each message follow its parent; return those that nobody has stored meanwhile."""
-    seqs, known = part.plan.seqs, _stored_meanwhile(part, session)
-    last, kept = session.last_seq, []
-    for turn, draft in zip(part.turns, part.drafts, strict=True):
-        seq = known.get(draft.uuid)
-        if seq is None:
-            seq = last = last + 1
-            kept.append((turn, draft))
-        seqs[turn.id] = seq
-        draft.parent_seq = seqs.get(turn.parent) if turn.parent is not None else None
-    return kept
 
 
 def _stored_meanwhile(part: Part, session: Session) -> dict[UUID, int]:
@@ -336,19 +345,20 @@ def _describe(op: Operation, session: Session, plan: Plan) -> None:
         session.title_source = transcript.title_source
 
 
-def _entitle(op: Operation, session: Session, part: Part, titles: list[Doc]) -> None:
+def _entitle(op: Operation, part: Part) -> list[Doc]:
     """Give a session without a title the one that came with it, or one of what is asked first."""
-    if session.title is not None:
-        return
+    session = part.session
+    if session is None or session.title is not None:
+        return []
     asked = (d for d in part.drafts if d.role == "user" and not d.deleted_at)
     title = part.plan.title if part.is_new else None
     if title is None and (first := next(asked, None)) is not None:
         title = text.title_from(first.body.content)
-    if title:
-        records.set_column(session, "title", title)
-        keyed = keyring.account_keys(op.account).search
-        titles.append(Doc(session.pk, keyed.of_text(title)))
-        session.indexed = VERSION
+    if not title:
+        return []
+    records.set_column(session, "title", title)
+    session.indexed = VERSION
+    return [Doc(session.pk, keyring.account_keys(op.account).search.of_text(title))]
 
 
 def _refresh(session: Session, kept: Sequence[tuple[Turn, Draft]], plan: Plan) -> None:
@@ -374,9 +384,10 @@ def _put_away(op: Operation, session: Session, transcript: Transcript) -> dict[s
     return before
 
 
-def _keep_revisions(op: Operation, session: Session, kept: Sequence[tuple[Turn, Draft]]) -> None:
-    for turn, draft in kept:
-        if turn.revisions:
+def _keep_revisions(op: Operation, part: Part) -> None:
+    session = part.session
+    for turn, draft in part.kept:
+        if turn.revisions and session is not None:
             message = Message.objects.get(uuid=draft.uuid)
             for old in turn.revisions:
                 said = old.get("edited") or draft.created_at or op.at

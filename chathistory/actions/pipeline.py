@@ -6,7 +6,7 @@ indexes and journals a run of messages of one session within an Operation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -103,6 +103,49 @@ def touch(op: Operation, session: Session, before: dict[str, Any], *columns: str
     bulk.update(session, [*columns, "version", "updated_at", "changed"])
 
 
+@dataclass(slots=True)
+class Run:
+    """Messages of one session or many, numbered and sealed, on their way into the tables."""
+
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    docs: list[Doc] = field(default_factory=list)
+
+    def add(
+        self, op: Operation, session: Session, drafts: Iterable[Draft], places: Iterator[int]
+    ) -> None:
+        """Add ``drafts`` in order, each at the next of ``places``.
+
+        The session's last_seq, head and counts follow, not yet saved.
+        """
+        key = keyring.session_key(op.account, session)
+        for draft, place in zip(drafts, places, strict=False):
+            session.last_seq += 1
+            parent = session.head_seq if draft.parent_seq == FOLLOW else draft.parent_seq
+            session.head_seq = session.last_seq
+            context = records.body_context(draft.uuid, session.uuid, draft.role, draft.revision)
+            body = crypto.seal_packed(key, draft.codec, draft.packed, context)
+            changed = op.record("message", draft.uuid, session=session)
+            indexed = 0 if draft.deleted_at else VERSION
+            self.rows.append(
+                (
+                    *(op.account.pk, session.pk, draft.uuid, session.last_seq, parent, draft.role),
+                    *(draft.status, body, draft.revision, draft.tokens, len(draft.body.content)),
+                    *(place, indexed, draft.created_at or op.at, draft.edited_at),
+                    *(draft.deleted_at, changed),
+                )
+            )
+            if indexed:
+                self.docs.append(Doc(place, draft.index))
+                session.message_count += 1
+                session.total_tokens += draft.tokens or 0
+
+    def insert(self) -> int | None:
+        """Write and index them; return the key of a lone row, for the others keep theirs."""
+        pk = bulk.insert(Message, _MESSAGE, self.rows)
+        index().add(self.docs)
+        return pk
+
+
 def store(op: Operation, session: Session, drafts: Sequence[Draft]) -> list[Message]:
     """Insert ``drafts`` in order and move the session on (not yet saved); return a lone row.
 
@@ -110,32 +153,10 @@ def store(op: Operation, session: Session, drafts: Sequence[Draft]) -> list[Mess
 
     The session's last_seq, head, counts, preview and automatic title follow.
     """
-    key = keyring.session_key(op.account, session)
-    places = _places(op, drafts)
-    rows, docs = [], []
-    for draft, place in zip(drafts, places, strict=True):
-        session.last_seq += 1
-        parent = session.head_seq if draft.parent_seq == FOLLOW else draft.parent_seq
-        session.head_seq = session.last_seq
-        context = records.body_context(draft.uuid, session.uuid, draft.role, draft.revision)
-        body = crypto.seal_packed(key, draft.codec, draft.packed, context)
-        changed = op.record("message", draft.uuid, session=session)
-        indexed = 0 if draft.deleted_at else VERSION
-        rows.append(
-            (
-                *(op.account.pk, session.pk, draft.uuid, session.last_seq, parent, draft.role),
-                *(draft.status, body, draft.revision, draft.tokens, len(draft.body.content)),
-                *(place, indexed, draft.created_at or op.at, draft.edited_at, draft.deleted_at),
-                changed,
-            )
-        )
-        if indexed:
-            docs.append(Doc(place, draft.index))
-            session.message_count += 1
-            session.total_tokens += draft.tokens or 0
-    pk = bulk.insert(Message, _MESSAGE, rows)
-    index().add(docs)
-    alone = rows if pk is not None else []
+    run = Run()
+    run.add(op, session, drafts, places(op, drafts))
+    pk = run.insert()
+    alone = run.rows if pk is not None else []
     return [Message(pk, **dict(zip(_ATTRIBUTES, row, strict=True))) for row in alone]
 
 
@@ -198,7 +219,7 @@ def seq_of(session: Session, uuid: UUID) -> int | None:
     return session.messages.filter(uuid=uuid).values_list("seq", flat=True).first()
 
 
-def _places(op: Operation, drafts: Iterable[Draft]) -> list[int]:
+def places(op: Operation, drafts: Iterable[Draft]) -> Iterator[int]:
     """Return a free place for each draft: by time, then by arrival.
 
     Writers are serial on SQLite, whose index needs distinct places; on PostgreSQL two accounts
@@ -206,11 +227,9 @@ def _places(op: Operation, drafts: Iterable[Draft]) -> list[int]:
     """
     wanted = [ids.place(ids.milliseconds(draft.created_at or op.at)) for draft in drafts]
     free = _first_free(list(dict.fromkeys(wanted)))
-    found = []
     for start in wanted:
-        found.append(free[start])
+        yield free[start]
         free[start] += 1
-    return found
 
 
 def _first_free(starts: list[int]) -> dict[int, int]:

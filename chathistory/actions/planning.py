@@ -133,6 +133,8 @@ class Part:
     #: As the transaction found it, or made it.
     session: Session | None = None
     is_new: bool = False
+    #: What nobody has stored before.
+    kept: list[tuple[Turn, Draft]] = field(default_factory=list)
     stored: int = 0
 
     def may_follow(self, row: Session | None) -> bool:
@@ -340,7 +342,7 @@ def _text(turn: Turn, content: str) -> str:
 def _mended(value: Any) -> Any:
     """Return JSON with every text in it fit to be stored."""
     if isinstance(value, str):
-        return value if value.isascii() and "\0" not in value else text.mend(value)
+        return text.mend(value)
     if isinstance(value, dict):
         return {text.mend(k): _mended(v) for k, v in value.items()}
     return [_mended(v) for v in value] if isinstance(value, list) else value
