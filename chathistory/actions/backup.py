@@ -316,7 +316,7 @@ def _adopt() -> None:
     keys = keysets.load().containers if lost else {}
     for at in reversed(lost):
         found = _found(at, keys)
-        if found is not None:
+        if found is not None and found.site == capture.site():
             _list(found)
 
 

@@ -53,7 +53,7 @@ _READ = (
 )
 _CHUNK = 10_000  # sessions selected at a time
 _SESSIONS, _ACCOUNTS = 100, 20  # of one transaction
-_REST = 3  # a pause is so many times as long as the transaction before
+_REST = 2  # a pause is so many times as long as the transaction before
 _REASON = 500
 #: What changes only how a session is stored.
 _PHYSICAL = ("session.pack", "session.unpack")

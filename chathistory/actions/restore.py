@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from chathistory import bulk, keyring, leases, ledger, maintenance, postgres
-from chathistory.backups import plans, rebuild, swap
+from chathistory.backups import capture, plans, rebuild, swap
 from chathistory.backups.images import TABLES
 from chathistory.backups.plans import Plan
 from chathistory.backups.rebuild import Built, Step
@@ -91,13 +91,17 @@ class Report:
 def plan(at: datetime, account: Account | None = None, session: UUID | None = None) -> Plan:
     """Return which backups bring back ``at``; what no backup has yet is shipped first.
 
+    Those that an empty site has made of itself count for nothing, as after a disk was lost.
+
     Raises Invalid, NotFound naming the oldest backup, or Damaged naming the file.
     """
     uuid = account.uuid if account else None
-    found = plans.plan(at, uuid, session)
-    if found.until < at and found.is_of_site:
+    mine = capture.site()
+    not_of = None if Session.objects.exists() else mine
+    found = plans.plan(at, uuid, session, not_of=not_of)
+    if found.until < at and found.is_of_site and found.parts[0].site == mine:
         backup.incremental()
-        found = plans.plan(at, uuid, session)
+        found = plans.plan(at, uuid, session, not_of=not_of)
     return found
 
 

@@ -26,7 +26,7 @@ from django.utils import timezone
 from chathistory import bulk
 from chathistory.conf import settings
 from chathistory.exceptions import Unavailable
-from chathistory.models import Account, Change, DataKey, Session, Tag
+from chathistory.models import Account, Change, DataKey, RetentionPolicy, Session, Tag
 
 from . import images, segments, snapshot
 from .images import TABLES, Line
@@ -109,6 +109,12 @@ def anything_new() -> bool:
 def epoch() -> int:
     """Return the epoch of the site: moved by each restore of the whole."""
     return Account.objects.aggregate(epoch=Max("epoch"))["epoch"] or 1
+
+
+def site() -> str:
+    """Return what tells this site from one that was made anew: its own policy, as old as it."""
+    mine = RetentionPolicy.objects.filter(account=None, workflow="")
+    return str(mine.values_list("uuid", flat=True).first() or "")
 
 
 def tidy() -> None:

@@ -1,7 +1,7 @@
 """What is in a backup's container, read again and proved.
 
 The header says, in the clear, which container it is: ``format, layout, kind, chain, number,
-previous, at, since, epoch, database, key_id, created``, and of whom: ``account``, ``session``.
+previous, at, since, epoch, site, database, key_id, created``, and of whom: ``account, session``.
 The first line of the plain bytes is the manifest; what follows is, by layout,
 
 ``file``     a SQLite database, its table of data keys emptied;

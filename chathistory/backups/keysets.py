@@ -6,6 +6,9 @@ all there are; a ``delta`` has those of one container and of the sessions in it.
 together when there are many, and go when the next full set is there. A full set goes after 30
 days, when there is a newer one: by then a key that was destroyed opens nothing any more.
 
+Each set says which site made it. Where a disk was lost and an empty site was begun in its place,
+the keys of the one that is lost stay until it has been restored, or none of its backups is left.
+
 A set is on the disk before the container it is for gets its name, so no container is ever listed
 whose key could be lost with the database.
 """
@@ -35,7 +38,7 @@ from chathistory.conf import settings
 from chathistory.exceptions import Damaged, MasterKeyError, Unavailable
 from chathistory.models import Backup, DataKey
 
-from . import container, store
+from . import capture, container, contents, store
 
 KEPT = timedelta(days=30)
 _STAMP = "%Y%m%dT%H%M%S%fZ"
@@ -84,6 +87,11 @@ class _Set(NamedTuple):
         return self.header.get("kind") == "full"
 
     @property
+    def site(self) -> str:
+        """Return which site made it (``capture.site``)."""
+        return str(self.header.get("site", ""))
+
+    @property
     def until(self) -> datetime:
         """Return when it goes; one from the future, made by a wrong clock, may go at once."""
         now = timezone.now()
@@ -99,7 +107,7 @@ def write(
     """
     held = Keys(dict(keys), _data(rows))
     with _alone():
-        deltas = _deltas(_sets())
+        deltas = _deltas(_mine(_sets()))
         if len(deltas) < _MANY:
             _save("delta", held, at)
             return
@@ -115,33 +123,54 @@ def write_full(keys: Mapping[str, bytes], at: store.Place | None = None) -> None
     with _alone():
         found = _sets()
         # What a delta names may still be on its way to the storage.
-        new = _joined(_read(one.path) for one in _deltas(found)).containers | dict(keys)
+        new = _joined(_read(one.path) for one in _deltas(_mine(found))).containers | dict(keys)
         known = _joined(_read(one.path) for one in found).containers | listed()
         held = {one.digest for one in store.places()}
         kept = {name: key for name, key in known.items() if name in held}
         _save("full", Keys(kept | new, _data([DataKey.objects.all()])), at)
 
 
-def load() -> Keys:
-    """Return what all sets hold, the newest said last; the database is not asked.
+def load(site: str | None = None) -> Keys:
+    """Return what all sets hold, the newest said last, and after all others those of ``site``.
 
-    Raises Damaged naming a set that does not open, MasterKeyError naming a missing master key.
+    The database is not asked. Raises Damaged naming a set that does not open, MasterKeyError
+    naming a missing master key.
     """
     while True:
         with _told("read"), contextlib.suppress(FileNotFoundError):
-            return _joined(_read(one.path) for one in _sets())
+            found = sorted(_sets(), key=lambda one: one.site == site)
+            return _joined(_read(one.path) for one in found)
         # One was put together with others meanwhile: look again.
 
 
 def lapse() -> list[str]:
     """Delete the sets whose time is over; return their names. Raises Unavailable."""
     with _alone():
-        found = _sets()
-        newest = _newest_full(found)
-        old = [one for one in found if newest is not None and one.made < newest.made]
-        over = [one for one in old if not one.is_full or one.until <= timezone.now()]
+        found, mine = _sets(), capture.site()
+        sites = {one.site: [other for other in found if other.site == one.site] for one in found}
+        over = [one for name, some in sites.items() for one in _over(some, needed=name == mine)]
         _unlink(over)
     return [one.path.name for one in over]
+
+
+def _over(found: list[_Set], *, needed: bool) -> list[_Set]:
+    """Return which sets of a site may go; of another one whose backups are gone, all in time."""
+    if not needed and not _has_backups(found[0].site):
+        return [one for one in found if one.until <= timezone.now()]
+    newest = _newest_full(found)
+    old = [one for one in found if newest is not None and one.made < newest.made]
+    return [one for one in old if not one.is_full or one.until <= timezone.now()]
+
+
+def _has_backups(site: str) -> bool:
+    """Tell whether the storage holds a base of a site, or one that cannot be read."""
+    for at in store.places():
+        try:
+            if at.number == 0 and contents.header(at).get("site") == site:
+                return True
+        except Damaged:
+            return True
+    return False
 
 
 def lapsing() -> list[tuple[str, datetime]]:
@@ -204,6 +233,11 @@ def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
         raise Damaged(f"The key set {path} cannot be read: {error}") from None
 
 
+def _mine(found: list[_Set]) -> list[_Set]:
+    site = capture.site()
+    return [one for one in found if one.site == site]
+
+
 def _newest_full(found: list[_Set]) -> _Set | None:
     return next((one for one in reversed(found) if one.is_full), None)
 
@@ -240,7 +274,7 @@ def _unlink(sets: list[_Set]) -> None:
 def _save(kind: str, keys: Keys, at: store.Place | None) -> None:
     key = crypto.new_key()
     wrapped = master.wrap({"purpose": "keyset", "key": b64encode(key).decode()})
-    header = {"format": 1, "kind": kind, "for": str(at) if at else ""}
+    header = {"format": 1, "kind": kind, "for": str(at) if at else "", "site": capture.site()}
     header |= {"key_id": master.key_id(wrapped), "wrapped": b64encode(wrapped).decode()}
     # One name for all drafts: who died left at most one, and nobody else is writing.
     draft = folder() / ".draft"

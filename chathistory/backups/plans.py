@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -39,6 +40,16 @@ class Part:
     def moment(self) -> datetime:
         """Return the time up to which everything is in it."""
         return datetime.fromisoformat(self.header["at"])
+
+    @property
+    def site(self) -> str:
+        """Return which site made it."""
+        return str(self.header["site"])
+
+    @property
+    def time(self) -> tuple[str, int]:
+        """Return what two containers share between which a journal leads."""
+        return self.site, int(self.header["epoch"])
 
     @property
     def since(self) -> datetime:
@@ -77,15 +88,23 @@ class Plan:
         return "account" not in self.parts[0].header
 
 
-def plan(at: datetime, account: UUID | None = None, session: UUID | None = None) -> Plan:
+def plan(
+    at: datetime,
+    account: UUID | None = None,
+    session: UUID | None = None,
+    *,
+    not_of: str | None = None,
+) -> Plan:
     """Return how the site, an account or one of its sessions is brought back to ``at``.
 
+    ``not_of`` is a site (``capture.site``) whose backups count only where there are no others.
     Raises Invalid for a time to come, NotFound naming the oldest where no backup goes back so
     far, and Damaged naming the file where a chain is broken.
     """
     if at > timezone.now():
         raise Invalid(_("This time is yet to come."), field="at")
     bases, closed = _bases(account, session)
+    bases = [one for one in bases if one.site != not_of] or bases
     site = [one for one in bases if "account" not in one.header]
     parts = _reaching(at, site)
     if parts is None:
@@ -93,6 +112,7 @@ def plan(at: datetime, account: UUID | None = None, session: UUID | None = None)
         parts = own[-1:] or None
     if parts is None or parts[-1].moment < at:
         _refuse_closed(closed, parts)
+        _refuse_lost(at, account, session, parts)
     if parts is None:
         _refuse(at, bases)
     return Plan(at, tuple(parts or ()), account, session)
@@ -105,6 +125,21 @@ def _refuse_closed(closed: dict[Place, Damaged], parts: Sequence[Part] | None) -
     for place, error in closed.items():
         if place.digest not in known:
             raise error
+
+
+def _refuse_lost(
+    at: datetime, account: UUID | None, session: UUID | None, parts: Sequence[Part] | None
+) -> None:
+    """Raise where a base that is listed and not there any more may be the one that is wanted."""
+    mine = Q(account=None) | Q(account__uuid=account, session=None)
+    listed = Backup.objects.filter(mine | Q(session=session, session__isnull=False), number=0)
+    listed = listed.exclude(kind=Backup.Kind.ARCHIVE).filter(at__lte=at)
+    if parts:
+        listed = listed.filter(at__gt=parts[0].moment)
+    for row in listed.order_by("-at"):
+        place = Place(row.chain, row.number, row.name)
+        if not store.exists(place):
+            raise Damaged(f"{place} is missing from the backup storage.")
 
 
 def _refuse(at: datetime, bases: Sequence[Part]) -> None:
@@ -145,9 +180,8 @@ def _reaching(at: datetime, bases: Sequence[Part]) -> list[Part] | None:
     if not before:
         return None
     parts = _chain(before[-1], at)
-    # Of the same epoch: after the site was written over, a journal does not lead back.
-    epoch = parts[0].header["epoch"]
-    later = [one for one in bases if one.moment > at and one.header["epoch"] == epoch]
+    # After the site was written over, or made anew, a journal does not lead back.
+    later = [one for one in bases if one.moment > at and one.time == parts[0].time]
     if parts[-1].moment < at and later and later[0].moment - at < UNDONE:
         return [later[0]]
     return parts

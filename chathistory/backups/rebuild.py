@@ -145,7 +145,7 @@ class _Build:
 
     def __init__(self, made: Built, search: bool, step: Step) -> None:
         self._made, self._plan, self._search, self._step = made, made.plan, search, step
-        self._keys: Keys = keysets.load()
+        self._keys: Keys = keysets.load(made.plan.parts[0].site)
         self._present: set[tuple[Any, ...]] = set()
         # Of no other copy of these rows, so that no process-wide cache takes one for the other.
         self._epoch = 10**9 + secrets.randbelow(10**9)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from chathistory import bulk, crypto, master
 from chathistory.models import Account, Backup, Session
 
-from . import container, contents, keysets
+from . import capture, container, contents, keysets
 from .capture import Content, Vector
 from .store import Place
 
@@ -38,6 +38,8 @@ class Made:
     at: Place
     key: bytes
     vector: Vector
+    #: Which site made it (``capture.site``).
+    site: str
 
 
 def quiet(_done: int, _total: int | None = None) -> None:
@@ -89,7 +91,7 @@ def made(found: contents.Opened, key: bytes, account: Account | None) -> Made:
         key=keysets.wrap(at.digest, key),
         created_at=datetime.fromisoformat(header["created"]),
     )
-    return Made(row, at, key, dict(found.manifest["vector"]))
+    return Made(row, at, key, dict(found.manifest["vector"]), header["site"])
 
 
 def _header(content: Content, after: Backup | None) -> dict[str, Any]:
@@ -103,6 +105,7 @@ def _header(content: Content, after: Backup | None) -> dict[str, Any]:
         "at": content.at.isoformat(),
         "since": content.since.isoformat() if content.since else None,
         "epoch": content.epoch,
+        "site": capture.site(),
         "database": bulk.connection(Account).vendor,
         "key_id": next(iter(master.keys())),
         "created": timezone.now().isoformat(),

@@ -79,7 +79,9 @@ def test_a_point_in_time(alice, talk):
     [
         ("chat_backup", ["--user", "nobody"], "no user"),
         ("chat_backup", ["--session", str(uuid4())], "no such session"),
-        ("chat_backup", ["--ship", "--full"], "alone"),
+        ("chat_backup", ["--ship", "--full"], "not allowed"),
+        ("chat_backup", ["--verify", "--user", "alice"], "whole site"),
+        ("chat_backup", ["--dry-run"], "--expire"),
         ("chat_restore", ["--at", "yesterday", "--dry-run"], "no time"),
         ("chat_restore", ["--at", "2026-13-45", "--dry-run"], "no time"),
         ("chat_restore", ["--from", "/nowhere/x.zip"], "--user"),

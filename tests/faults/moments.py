@@ -11,34 +11,19 @@ it was, less what was removed for good since.
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import sys
-import tempfile
 from datetime import datetime, timedelta
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import django
+from tests.faults import own
 
 
 def main(steps: int, moments: int, seed: int) -> None:
-    """Live, then compare."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    django.setup()
-    from django.conf import settings
-    from django.test.runner import DiscoverRunner  # needs the site
-
-    settings.CHATHISTORY_HOME = Path(tempfile.mkdtemp(prefix="chathistory-moments-"))
-    runner = DiscoverRunner(verbosity=0, interactive=False)
-    databases = runner.setup_databases()
-    try:
+    """Live, then compare, in a database of its own."""
+    with own.database("moments"):
         _run(steps, moments, random.Random(seed))
-    finally:
-        runner.teardown_databases(databases)
-        shutil.rmtree(settings.CHATHISTORY_HOME, ignore_errors=True)
 
 
 def _run(steps: int, moments: int, dice: random.Random) -> None:

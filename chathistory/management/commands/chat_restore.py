@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -48,6 +49,8 @@ class Command(BaseCommand):
                 report = self._restore(options, bar)
         except ChatHistoryError as error:
             raise CommandError(str(error)) from None
+        except DatabaseError as error:
+            raise CommandError(f"The database refuses: {error}.") from None
         self.stdout.write(json.dumps(report, indent=2, ensure_ascii=False))
         if report["errors"]:
             raise CommandError(f"{len(report['errors'])} could not be brought back; see errors.")
