@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -87,7 +89,8 @@ class BackupAdmin(ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             return _queue({**form.wanted(), "by": request.user.pk, "dry_run": True})
         oldest = Backup.objects.exclude(kind=Backup.Kind.ARCHIVE).order_by("at").first()
-        context = {"title": _("Restore to a time"), "form": form, "oldest": oldest}
+        media = self.media + form.media
+        context = {"title": _("Restore to a time"), "form": form, "media": media, "oldest": oldest}
         return self._page(request, "restore", context)
 
     def follow(self, request: HttpRequest, job: UUID) -> HttpResponse:
@@ -99,11 +102,14 @@ class BackupAdmin(ReadOnlyAdmin):
         asked = records.open_job(row, "arguments") or {}
         if request.method == "POST":
             return _queue({**asked, "by": request.user.pk, "dry_run": False})
+        users = get_user_model()._default_manager
         is_dry, outcome = bool(asked.get("dry_run")), jobs.outcome_of(row)
         context = {
             "title": _("Preview of a restore") if is_dry else _("Restore"),
             "job": row,
             "asked": asked,
+            "at": datetime.fromisoformat(asked["at"]) if asked else None,
+            "person": users.filter(pk=asked.get("user") or 0).first(),
             "is_open": row.state in working.OPEN,
             "may_go_on": is_dry and row.state == Job.State.DONE,
             **outcome,

@@ -98,9 +98,9 @@ def name(rows: models.QuerySet[Any, Any]) -> str:
     return _NAMES[rows.model]
 
 
-def gone(table: str, row: UUID) -> Line:
-    """Return the line that says: this row is no more."""
-    return {"t": "gone", "table": table, "row": str(row)}
+def gone(table: str, row: UUID, account: UUID) -> Line:
+    """Return the line that says: this row of this account is no more."""
+    return {"t": "gone", "table": table, "row": str(row), "account": str(account)}
 
 
 def apply(lines: Iterable[Line]) -> Applied:

@@ -246,7 +246,7 @@ class _Build:
         for line in lines:
             if line["t"] == "account":
                 line["epoch"] = self._epoch
-            if wanted is None or line["t"] in ("account", "gone") or line["account"] == wanted:
+            if wanted is None or line["t"] == "account" or line["account"] == wanted:
                 yield line
 
     def _unindexed(self, lines: Iterable[Line]) -> Iterator[Line]:

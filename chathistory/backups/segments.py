@@ -49,7 +49,8 @@ class New:
         self._changes = _above(Change, "seq", accounts)
         self._named: dict[str, set[int]] = {name: set() for name in _NAMED}
         self._people = set(self.accounts)
-        self._gone: dict[tuple[str, UUID], None] = {}
+        #: Tables and rows that are gone, and whose they were.
+        self._gone: dict[tuple[str, UUID], UUID] = {}
         self._read_changes()
         self._read_grantees()
 
@@ -68,8 +69,8 @@ class New:
     def lines(self) -> Iterator[Line]:
         """Yield Changes, then what is gone, then images."""
         yield from _images(Change, self._changes)
-        for table, uuid in self._gone:
-            yield images.gone(table, uuid)
+        for (table, uuid), account in self._gone.items():
+            yield images.gone(table, uuid, account)
         for name, model in TABLES.items():
             yield from _images(model, self._keys(name))
 
@@ -80,21 +81,22 @@ class New:
 
     def _read_changes(self) -> None:
         """Find by the Changes which rows are gone, and those of the tables without an index."""
-        columns = ("table", "row", "actor", "at")
+        columns = ("table", "row", "actor", "at", "account__uuid")
         for keys in _batches(self._changes):
             rows = list(Change.objects.filter(pk__in=keys).values_list(*columns))
-            self._people |= {actor for *_, actor, _ in rows if actor is not None}
-            first = min(at for *_, at in rows)
+            self._people |= {actor for _, _, actor, *_ in rows if actor is not None}
+            first = min(at for *_, at, _ in rows)
             self.since = min(self.since or first, first)
             for name in (*_INDEXED, *_NAMED):
-                self._look_for(name, {row for table, row, *_ in rows if table == name})
+                owners = {row: account for table, row, *_, account in rows if table == name}
+                self._look_for(name, owners)
 
-    def _look_for(self, name: str, uuids: set[UUID]) -> None:
-        if not uuids:
+    def _look_for(self, name: str, owners: dict[UUID, UUID]) -> None:
+        if not owners:
             return
-        there = TABLES[name]._base_manager.filter(uuid__in=uuids)
+        there = TABLES[name]._base_manager.filter(uuid__in=owners)
         found = dict(there.values_list("uuid", "pk"))
-        self._gone |= {(name, uuid): None for uuid in uuids if uuid not in found}
+        self._gone |= {(name, row): owners[row] for row in owners if row not in found}
         if name in _NAMED:
             self._named[name] |= set(found.values())
 

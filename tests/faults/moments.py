@@ -67,7 +67,7 @@ def _live(steps: int, clock: Any, dice: random.Random) -> list[Any]:
         for life in lives:
             life.remember()
         if number == steps // 2:
-            erase.erase(dora.account, None)
+            erase.erase(dora.account, None, override="she asked for it")
     return list(lives)
 
 

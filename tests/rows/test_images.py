@@ -96,8 +96,8 @@ def test_changes_are_added_and_never_replaced(full):
 
 def test_a_row_that_is_gone_takes_with_it_what_hangs_on_it(full):
     tag, other = full.tags.order_by("pk").first(), Session.objects.exclude(pk=full.pk).get()
-    lines = [images.gone("session", full.uuid), images.gone("tag", tag.uuid)]
-    lines += [images.gone("job", other.uuid), images.gone("message", other.uuid)]
+    rows = [("session", full), ("tag", tag), ("job", other), ("message", other)]
+    lines = [images.gone(name, row.uuid, full.account.uuid) for name, row in rows]
     assert images.apply(lines).counts == {"gone": 2}
     assert list(Session.objects.all()) == [other]
     assert not Message.objects.exclude(session=other).exists()
