@@ -63,6 +63,8 @@ class Plan:
 
     at: datetime
     parts: tuple[Part, ...]
+    #: The first segment that holds nothing of then: opened all the same, to believe it.
+    beyond: Part | None = None
     #: Whose; None for the whole site.
     account: UUID | None = None
     session: UUID | None = None
@@ -70,7 +72,7 @@ class Plan:
     @property
     def until(self) -> datetime:
         """Return what time it brings back: ``at``, or earlier where no backup goes so far."""
-        return min(self.at, self.parts[-1].moment)
+        return self.at if self.beyond else min(self.at, self.parts[-1].moment)
 
     @property
     def epoch(self) -> int:
@@ -106,19 +108,18 @@ def plan(
     bases, closed = _bases(account, session)
     bases = [one for one in bases if one.site != not_of] or bases
     site = [one for one in bases if "account" not in one.header]
-    parts = _reaching(at, site)
-    if parts is None:
-        own = [one for one in bases if "account" in one.header and one.moment <= at]
-        parts = own[-1:] or None
-    if parts is None or parts[-1].moment < at:
+    parts, beyond = _reaching(at, site)
+    if not parts:
+        parts = [one for one in bases if "account" in one.header and one.moment <= at][-1:]
+    if not parts or (beyond is None and parts[-1].moment < at):
         _refuse_closed(closed, parts)
         _refuse_lost(at, account, session, parts)
-    if parts is None:
+    if not parts:
         _refuse(at, bases)
-    return Plan(at, tuple(parts or ()), account, session)
+    return Plan(at, tuple(parts), beyond, account, session)
 
 
-def _refuse_closed(closed: dict[Place, Damaged], parts: Sequence[Part] | None) -> None:
+def _refuse_closed(closed: dict[Place, Damaged], parts: Sequence[Part]) -> None:
     """Raise where a base that cannot be read may be the one that is wanted."""
     old = Backup.objects.filter(at__lte=parts[0].moment) if parts else Backup.objects.none()
     known = set(old.values_list("name", flat=True))
@@ -128,7 +129,7 @@ def _refuse_closed(closed: dict[Place, Damaged], parts: Sequence[Part] | None) -
 
 
 def _refuse_lost(
-    at: datetime, account: UUID | None, session: UUID | None, parts: Sequence[Part] | None
+    at: datetime, account: UUID | None, session: UUID | None, parts: Sequence[Part]
 ) -> None:
     """Raise where a base that is listed and not there any more may be the one that is wanted."""
     mine = Q(account=None) | Q(account__uuid=account, session=None)
@@ -171,32 +172,35 @@ def _serves(header: dict[str, Any], account: UUID | None, session: UUID | None) 
     return "session" not in header or header["session"] == str(session)
 
 
-def _reaching(at: datetime, bases: Sequence[Part]) -> list[Part] | None:
-    """Return the newest base of by then with its segments.
+def _reaching(at: datetime, bases: Sequence[Part]) -> tuple[list[Part], Part | None]:
+    """Return the newest base of by then with its segments, and the first that is beyond.
 
     Where its chain ends before, a later base can be undone, as long as its journal goes back.
     """
     before = [one for one in bases if one.moment <= at]
     if not before:
-        return None
-    parts = _chain(before[-1], at)
+        return [], None
+    parts, beyond = _chain(before[-1], at)
     # After the site was written over, or made anew, a journal does not lead back.
     later = [one for one in bases if one.moment > at and one.time == parts[0].time]
-    if parts[-1].moment < at and later and later[0].moment - at < UNDONE:
-        return [later[0]]
-    return parts
+    is_short = beyond is None and parts[-1].moment < at
+    if is_short and later and later[0].moment - at < UNDONE:
+        return [later[0]], None
+    return parts, beyond
 
 
-def _chain(base: Part, at: datetime) -> list[Part]:
-    """Return a base and its segments until one that begins well after ``at``."""
-    parts = [base]
+def _chain(base: Part, at: datetime) -> tuple[list[Part], Part | None]:
+    """Return a base and its segments, and the first of these that begins well after ``at``."""
+    parts, beyond = [base], None
     for place in _segments(base.at):
-        if parts[-1] is not base and parts[-1].since > at + SLACK:
+        part = _next(parts[-1], place)
+        if part.since > at + SLACK:
+            beyond = part
             break
-        parts.append(_next(parts[-1], place))
+        parts.append(part)
     if parts[-1].moment - at >= UNDONE:
         raise Damaged(f"{parts[-1].at}: It was made when the journal had forgotten {at}.")
-    return parts
+    return parts, beyond
 
 
 def _next(last: Part, place: Place) -> Part:

@@ -162,6 +162,9 @@ class _Build:
             with self._opened(part) as found:
                 vector = self._segment(found, vector)
             self._note()
+        if self._plan.beyond:
+            with self._opened(self._plan.beyond) as found:
+                self._prove_beyond(found, vector)
         replay.accounts_and_sessions(search=self._search)
         self._undo()
         self._note()
@@ -225,10 +228,14 @@ class _Build:
         if executor.migration_plan(targets):
             call_command("migrate", app, database=link.alias, verbosity=0, interactive=False)
 
+    def _prove_beyond(self, found: Opened, vector: dict[str, int]) -> None:
+        """Read a segment of which nothing is wanted: that is what it has to say."""
+        _follows(found, vector)
+        for _line in found.lines():
+            pass
+
     def _segment(self, found: Opened, vector: dict[str, int]) -> dict[str, int]:
-        before: dict[str, int] = found.manifest["vector_before"]
-        if any(vector.get(uuid, 0) != seq for uuid, seq in before.items()):
-            raise Damaged(f"{found.at}: It does not go on where the one before it ends.")
+        _follows(found, vector)
         self._apply(self._mine(found.lines()))
         self._insert_keys()
         return vector | dict(found.manifest["vector"])
@@ -392,3 +399,10 @@ def _is_found(message: Message) -> bool:
         parameters: list[Any] = [*values, message.pk]
         cursor.execute(sql, parameters)
         return cursor.fetchone() is not None
+
+
+def _follows(found: Opened, vector: dict[str, int]) -> None:
+    """Raise Damaged where a segment does not go on where the one before it ends."""
+    before: dict[str, int] = found.manifest["vector_before"]
+    if any(vector.get(uuid, 0) != seq for uuid, seq in before.items()):
+        raise Damaged(f"{found.at}: It does not go on where the one before it ends.")

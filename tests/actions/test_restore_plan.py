@@ -13,7 +13,7 @@ from chathistory.backups import store
 from chathistory.exceptions import Damaged, Invalid, NotFound
 from chathistory.models import Backup
 from tests.actions import backed
-from tests.actions.restored import tick
+from tests.actions.restored import shown, tick
 from tests.living import MICRO
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,7 +45,9 @@ def chain(alice, talk, clock):
 
 
 def numbers(found):
-    return [part.at.number for part in found.parts]
+    """Return what a plan brings in, and in the end the first that is beyond."""
+    beyond = [found.beyond.at.number] if found.beyond else []
+    return [part.at.number for part in found.parts] + beyond
 
 
 def test_happy_the_base_and_what_leads_past_the_moment(chain, alice):
@@ -62,6 +64,30 @@ def test_happy_the_base_and_what_leads_past_the_moment(chain, alice):
         chain.uuid,
         segments[1].at,
     )
+
+
+def test_happy_a_quiet_time_longer_than_the_journal_goes_back(chain, alice, clock):
+    moment = timezone.now()
+    before = shown(alice)
+    clock.shift(60 * 86_400)
+    messages.append(chain, alice, "user", "at last")
+    backup.incremental()
+    clock.shift(1)
+    found = restore.plan(moment)
+    assert (numbers(found), found.beyond.at.number) == ([0, 1, 2, 3, 4], 4)
+    assert found.until == moment
+    assert restore.account(alice, moment)["messages_removed"] == 1
+    assert shown(alice) == before
+
+
+def test_malformed_a_segment_that_spans_more_than_the_journal_is_named(chain, alice, clock):
+    moment = timezone.now()
+    messages.append(chain, alice, "user", "not shipped")
+    clock.shift(60 * 86_400)
+    messages.append(chain, alice, "user", "at last")
+    backup.incremental()
+    with pytest.raises(Damaged, match=Backup.objects.get(number=4).name):
+        restore.plan(moment)
 
 
 def test_happy_what_no_backup_has_yet_is_shipped_first(chain, alice, clock):

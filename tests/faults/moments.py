@@ -51,15 +51,20 @@ def _run(steps: int, moments: int, dice: random.Random) -> None:
 
 def _live(steps: int, clock: Any, dice: random.Random) -> list[Any]:
     from django.contrib.auth.models import User
+    from django.utils import timezone
 
     from chathistory.actions import backup, erase
     from tests.living import VERBS, Life
 
     people = [User.objects.create_user(name) for name in ("alice", "bob", "charlie", "dora")]
+    backed = timezone.now()
     *lives, dora = (Life(user, user, clock) for user in people)
     for number in range(steps):
         if dice.random() < 0.2:
             (backup.full if dice.random() < 0.05 else backup.incremental)()
+        if timezone.now() - backed > timedelta(days=1):  # the journal goes back 35 days
+            backup.incremental()
+            backed = timezone.now()
         living = [*lives, dora] if number < steps // 2 else lives
         wait = dice.choice((0, 1, 10**6, 600 * 10**6))
         step = (dice.choice(VERBS), dice.randrange(40), dice.randrange(400), wait)

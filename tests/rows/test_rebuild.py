@@ -9,12 +9,14 @@ import pytest
 import time_machine
 from django.contrib.auth.models import User
 from django.db import connection
+from django.utils import timezone
 
 from chathistory import keyring
-from chathistory.actions import backup
+from chathistory.actions import accounts, backup, lifecycle, messages, packing, sessions
 from chathistory.backups import plans, rebuild
 from chathistory.backups.scratch import scratch
-from chathistory.models import Account
+from chathistory.models import Account, Block, Session
+from tests.actions.asked import Asked
 from tests.living import MICRO, START, VERBS, Life, indexed, less, lost, picture
 
 pytestmark = [
@@ -70,3 +72,25 @@ def compare(life: Life, moment) -> None:
                 account = Account.objects.get(uuid=life.account.uuid)
                 assert less(picture(account), gone) == less(then, gone)
                 assert uuid is not None or indexed(account)
+
+
+def test_what_is_gone_of_others_is_left_alone(alice: User, bob: User, talk):
+    """One person's moment, past the day on which another's block was unpacked."""
+    talk("a lion")
+    session = sessions.create(bob, "tutor")
+    for number in range(3):
+        messages.append(session, bob, "user", f"number {number}")
+    lifecycle.archive(session, bob)
+    packing.compress(Asked(accounts.of(bob)))
+    assert Block.objects.count() == 1
+    backup.full()
+    messages.append(session, bob, "user", "awake")
+    packing.compress(Asked(accounts.of(bob)))
+    assert not Block.objects.exists()
+    talk("a heron")
+    backup.incremental()
+    with rebuild.built(plans.plan(timezone.now(), accounts.of(alice).uuid), search=False) as made:
+        assert made.problems == []
+        with scratch(made.path, whole=made.whole):
+            assert Block.objects.count() == 1
+            assert Session.objects.filter(account__user=alice).count() == 2
