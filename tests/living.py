@@ -11,7 +11,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from chathistory import ids, keyring, records
+from chathistory import ids, keyring, ledger, records
 from chathistory.actions import (
     accounts,
     exchange,
@@ -232,9 +232,26 @@ def _message(row: Message, session: Session) -> dict[str, Any]:
     }
 
 
-def lost(then: Picture) -> set[str]:
-    """Return what of an earlier picture has been removed for good by now."""
-    return {name for name in then if not _is_kept(*name.split())}
+def lost(then: Picture, since: datetime | None = None) -> set[str]:
+    """Return what of an earlier picture has been removed for good by now.
+
+    With ``since``, also what was so removed since and then came again, by another import.
+    """
+    gone = {name for name in then if not _is_kept(*name.split())}
+    return gone | (_purged(then, since) if since else set())
+
+
+def _purged(then: Picture, since: datetime) -> set[str]:
+    entries = [one for one in ledger.read() if one.at > since]
+    sessions = {one.session for one in entries if not one.messages}
+    found = {f"message {uuid}" for one in entries for uuid in one.messages}
+    found |= {f"session {uuid}" for uuid in sessions}
+    found |= {name for name, row in then.items() if _session_of(row) in sessions}
+    return found & then.keys()
+
+
+def _session_of(row: Any) -> UUID | None:
+    return row.get("session") if isinstance(row, dict) else None
 
 
 def less(picture: Picture, gone: set[str]) -> Picture:

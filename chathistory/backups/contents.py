@@ -165,7 +165,11 @@ def _check(header: dict[str, Any], at: Place) -> None:
         raise Damaged("It is of a format that is unknown here.")
     if (header.get("chain"), header.get("number")) != (str(at.chain), at.number):
         raise Damaged("It belongs to another place.")
-    datetime.fromisoformat(header["at"])
+    times = (header["at"], header["created"], header["since"] or header["at"])
+    if not all(datetime.fromisoformat(one).tzinfo for one in times):
+        raise Damaged("A time in its header has no zone.")
+    if not isinstance(header["epoch"], int) or not isinstance(header["site"], str):
+        raise Damaged("Its header says of no site what it is.")
 
 
 @contextmanager

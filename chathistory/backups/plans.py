@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from chathistory.exceptions import Damaged, Invalid, NotFound
 from chathistory.models import Backup
 
-from . import contents, store
+from . import contents, keysets, store
 from .store import Place
 
 #: Longer than an operation waits for its lock: how late a segment may bring a Change of before.
@@ -105,15 +105,15 @@ def plan(
     """
     if at > timezone.now():
         raise Invalid(_("This time is yet to come."), field="at")
-    bases, closed = _bases(account, session)
-    bases = [one for one in bases if one.site != not_of] or bases
+    known, closed = _bases(account, session)
+    bases = [one for one in known if one.site != not_of] or known
     site = [one for one in bases if "account" not in one.header]
     parts, beyond = _reaching(at, site)
     if not parts:
         parts = [one for one in bases if "account" in one.header and one.moment <= at][-1:]
     if not parts or (beyond is None and parts[-1].moment < at):
         _refuse_closed(closed, parts)
-        _refuse_lost(at, account, session, parts)
+        _refuse_lost(at, account, session, parts, [one.at for one in known])
     if not parts:
         _refuse(at, bases)
     return Plan(at, tuple(parts), beyond, account, session)
@@ -129,9 +129,13 @@ def _refuse_closed(closed: dict[Place, Damaged], parts: Sequence[Part]) -> None:
 
 
 def _refuse_lost(
-    at: datetime, account: UUID | None, session: UUID | None, parts: Sequence[Part]
+    at: datetime,
+    account: UUID | None,
+    session: UUID | None,
+    parts: Sequence[Part],
+    found: Sequence[Place],
 ) -> None:
-    """Raise where a base that is listed and not there any more may be the one that is wanted."""
+    """Raise where a base that is listed, and that may be wanted, is lost or says another thing."""
     mine = Q(account=None) | Q(account__uuid=account, session=None)
     listed = Backup.objects.filter(mine | Q(session=session, session__isnull=False), number=0)
     listed = listed.exclude(kind=Backup.Kind.ARCHIVE).filter(at__lte=at)
@@ -141,6 +145,8 @@ def _refuse_lost(
         place = Place(row.chain, row.number, row.name)
         if not store.exists(place):
             raise Damaged(f"{place} is missing from the backup storage.")
+        if place not in found:
+            raise Damaged(f"{place}: It is not the backup that is listed.")
 
 
 def _refuse(at: datetime, bases: Sequence[Part]) -> None:
@@ -152,16 +158,26 @@ def _refuse(at: datetime, bases: Sequence[Part]) -> None:
 
 
 def _bases(account: UUID | None, session: UUID | None) -> tuple[list[Part], dict[Place, Damaged]]:
-    """Return the full backups that may serve, oldest first, and why others cannot be read."""
-    found, closed = [], {}
+    """Return the full backups that may serve, oldest first, and why others cannot be read.
+
+    Which one is taken depends on what their headers say, so these are proved.
+    """
+    found, closed, keys = [], {}, keysets.load().containers
     for place in store.places():
         if place.number == 0:
             try:
-                found.append(Part(place, contents.header(place)))
+                if _serves(contents.header(place), account, session):
+                    found.append(_proved(place, keys.get(place.digest)))
             except Damaged as error:
                 closed[place] = error
-    mine = [one for one in found if _serves(one.header, account, session)]
-    return sorted(mine, key=lambda one: one.moment), closed
+    return sorted(found, key=lambda one: one.moment), closed
+
+
+def _proved(place: Place, key: bytes | None) -> Part:
+    if key is None:
+        raise Damaged(f"{place}: No key set has its key.")
+    with store.opened(place) as file:
+        return Part(place, contents.read(file, key, place).header)
 
 
 def _serves(header: dict[str, Any], account: UUID | None, session: UUID | None) -> bool:

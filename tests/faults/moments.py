@@ -100,7 +100,7 @@ def _compare(lives: list[Any], moments: list[datetime], whose: str | None) -> No
     began = perf_counter()
     for moment in moments:
         then = [life.at(moment) for life in lives]
-        gone = [lost(one) for one in then]
+        gone = [lost(one, moment) for one in then]
         plan = plans.plan(moment, UUID(whose) if whose else None)
         with rebuild.built(plan, search=whose is None) as made:
             assert made.problems == [], made.problems

@@ -63,7 +63,7 @@ def test_any_moment_comes_back(alice: User, bob: User, home, seed: int):
 def compare(life: Life, moment) -> None:
     """Rebuild a moment, of the site with its index and of the account without, and compare."""
     then = life.at(moment)
-    gone = lost(then)
+    gone = lost(then, moment)
     for uuid in (None, life.account.uuid):
         plan = plans.plan(moment, uuid)
         with rebuild.built(plan, search=uuid is None) as made:
