@@ -128,6 +128,19 @@ def test_a_time_to_come_and_one_before_all_backups(root: Client, alice: User, mo
     assert "No backup found for timestamp" in root.get(page).content.decode()
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC"])
+def test_the_first_moment_of_all_times_is_refused_or_looked_for(
+    root: Client, alice: User, moment: Any, zone: str
+) -> None:
+    with timezone.override(zone):
+        answer = root.post(
+            reverse("admin:chathistory_backup_restore"), {"at_0": "0001-01-01", "at_1": "00:00"}
+        )
+    is_one = zone == "UTC"
+    assert answer.status_code == (302 if is_one else 200)
+    assert is_one or "years 1 to 9999" in answer.content.decode()
+
+
 def test_one_that_was_stopped_is_not_begun_again(root: Client, alice: User, moment: Any) -> None:
     page, _ = worked(choose(root, moment, user="alice"))
     root.post(page)
