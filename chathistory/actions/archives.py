@@ -48,6 +48,8 @@ class Archive:
     rows: SessionQuerySet
     at: datetime
     since: Backup | None = None
+    #: The only session in it, if it is of one.
+    session: UUID | None = None
 
     @property
     def name(self) -> str:
@@ -87,8 +89,8 @@ class Archive:
 def prepare(user: Any, *, session: UUID | None = None, full: bool = True) -> Archive | None:
     """Return what an archive of ``user`` would hold, or None where nothing changed.
 
-    ``full=False`` takes only what changed since the last stored archive. Raises NotFound for a
-    session that is not theirs.
+    ``full=False`` takes only what changed since the last stored archive of everything, unless the
+    site was restored since. Raises NotFound for a session that is not theirs.
     """
     account = accounts.of(user)
     since = None if full or session else _last(account)
@@ -102,7 +104,7 @@ def prepare(user: Any, *, session: UUID | None = None, full: bool = True) -> Arc
         if not rows.exists():
             return None
     rows = rows.select_related("account__user").order_by("pk")
-    return Archive(account, user, rows, timezone.now(), since)
+    return Archive(account, user, rows, timezone.now(), since, session)
 
 
 def store(archive: Archive, folder: Path, progress: Progress | None = None) -> Path:
@@ -188,7 +190,9 @@ def _emptied(turn: Turn) -> Turn:
 
 def _last(account: Account) -> Backup | None:
     rows = Backup.objects.filter(account=account, kind=Backup.Kind.ARCHIVE, session=None)
-    return rows.order_by("-pk").first()
+    last = rows.order_by("-pk").first()
+    # Before a restore of the site the same number was another Change.
+    return last if last is not None and last.counts.get("epoch") == account.epoch else None
 
 
 def _write(archive: zipfile.ZipFile, user: Any, session: Session) -> Iterator[None]:
@@ -201,11 +205,13 @@ def _write(archive: zipfile.ZipFile, user: Any, session: Session) -> Iterator[No
 
 
 def _record(archive: Archive, account: Account, path: Path, name: str, size: int) -> None:
+    known = {"seq": account.seq, "epoch": account.epoch}  # as of before it was read
     with Operation(account, account, "backup.archive") as op:
         row = Backup(account=op.account, kind=Backup.Kind.ARCHIVE, chain=op.account.uuid)
         row.name, row.size, row.at = name, path.stat().st_size, archive.at
+        row.session = archive.session
         row.created_at = row.verified_at = op.at
-        row.counts = {"seq": account.seq, "file": path.name, "plain": size}
+        row.counts = {**known, "file": path.name, "plain": size}
         row.changed = op.record("backup", row.uuid)
         row.save(force_insert=True)
 
