@@ -13,19 +13,21 @@ import os
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from chathistory import crypto, ids, keyring, ledger, represent
 from chathistory.backups import container
 from chathistory.conf import settings
 from chathistory.crypto import Context
-from chathistory.exceptions import Damaged, NotFound
+from chathistory.exceptions import Conflict, Damaged, NotFound, Unavailable
 from chathistory.formats import native
 from chathistory.formats.base import Problem, Transcript, Turn
 from chathistory.journal import Operation
@@ -110,7 +112,7 @@ def prepare(user: Any, *, session: UUID | None = None, full: bool = True) -> Arc
 def store(archive: Archive, folder: Path, progress: Progress | None = None) -> Path:
     """Write an archive, sealed, into ``folder``; whole or not at all. Return its path.
 
-    Raises OSError where the disk refuses.
+    Raises OSError where the disk refuses, and Conflict for who was erased meanwhile.
     """
     account = Account.objects.get(pk=archive.account.pk)
     key = crypto.new_key()
@@ -135,7 +137,11 @@ def store(archive: Archive, folder: Path, progress: Progress | None = None) -> P
         os.link(part, path)  # never over another
     finally:
         part.unlink(missing_ok=True)
-    _record(archive, account, path, name, size)
+    try:
+        _record(archive, account, path, name, size)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 
@@ -168,6 +174,27 @@ def folder() -> Path:
     return Path(settings.HOME) / "backups" / "archives"
 
 
+def discard(account: Account) -> int:
+    """Remove the files of an account's archives, listed or not; return how many. Part of erasing.
+
+    Raises Unavailable.
+    """
+    listed = {row.counts.get("file") for row in of(account)}
+    try:
+        files = [path for path in folder().glob("*") if path.is_file()]
+        gone = [one for one in files if one.name in listed or _owner(one) == str(account.uuid)]
+        for path in gone:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise Unavailable(f"{error.filename} cannot be removed: {error.strerror}.") from error
+    return len(gone)
+
+
+def of(account: Account) -> QuerySet[Backup, Backup]:
+    """Return the archives that are listed of an account."""
+    return Backup.objects.filter(account=account, kind=Backup.Kind.ARCHIVE)
+
+
 def _unless_erased(chats: Iterable[Transcript | Problem]) -> Iterator[Transcript | Problem]:
     """Yield chats without what was purged since; of a chat that was, only that it stays so."""
     entries = ledger.read()
@@ -189,8 +216,7 @@ def _emptied(turn: Turn) -> Turn:
 
 
 def _last(account: Account) -> Backup | None:
-    rows = Backup.objects.filter(account=account, kind=Backup.Kind.ARCHIVE, session=None)
-    last = rows.order_by("-pk").first()
+    last = of(account).filter(session=None).order_by("-pk").first()
     # Before a restore of the site the same number was another Change.
     return last if last is not None and last.counts.get("epoch") == account.epoch else None
 
@@ -207,6 +233,8 @@ def _write(archive: zipfile.ZipFile, user: Any, session: Session) -> Iterator[No
 def _record(archive: Archive, account: Account, path: Path, name: str, size: int) -> None:
     known = {"seq": account.seq, "epoch": account.epoch}  # as of before it was read
     with Operation(account, account, "backup.archive") as op:
+        if Account.objects.filter(pk=op.account.pk, erased_at__isnull=False).exists():
+            raise Conflict("This account was erased.")
         row = Backup(account=op.account, kind=Backup.Kind.ARCHIVE, chain=op.account.uuid)
         row.name, row.size, row.at = name, path.stat().st_size, archive.at
         row.session = archive.session
@@ -214,6 +242,13 @@ def _record(archive: Archive, account: Account, path: Path, name: str, size: int
         row.counts = {**known, "file": path.name, "plain": size}
         row.changed = op.record("backup", row.uuid)
         row.save(force_insert=True)
+
+
+def _owner(path: Path) -> object:
+    """Return whose archive a file says it is."""
+    with suppress(Damaged), path.open("rb") as file:
+        return container.header_of(file).get("account")
+    return None
 
 
 def _context(account: Account) -> Context:
