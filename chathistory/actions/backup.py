@@ -8,6 +8,7 @@ here are a list of it that can be made again, and no part of anybody's journal.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,7 +20,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chathistory import bulk, leases
+from chathistory import bulk, keyring, leases
 from chathistory.backups import capture, contents, expiry, keysets, sealing, store
 from chathistory.backups.capture import Content
 from chathistory.backups.sealing import Made, Step
@@ -30,6 +31,7 @@ from chathistory.models import Account, Backup, DataKey, Session
 from chathistory.querysets import require
 
 Kind = Backup.Kind
+_log = logging.getLogger(__name__)
 
 #: Who makes whole backups, and who adds to the chain.
 FULL, SEGMENT = "backup.full", "backup.segment"
@@ -66,9 +68,11 @@ def incremental() -> Backup | None:
     """Seal what changed since the last segment into the next; None where nothing did.
 
     Where there is no chain to go on with, because there is none, it is old or broken, or the site
-    was restored, this is a full backup. Raises as ``full`` does.
+    was restored, or because its end or the key sets are lost, this is a full backup. Raises as
+    ``full`` does.
     """
-    if _last() is not None and not capture.anything_new():
+    last = _last()
+    if last is not None and not capture.anything_new() and not _is_lost(last):
         return None
     with leases.held(SEGMENT, _busy(), wait=_PATIENCE) as hold:
         store.tidy(SEGMENT)
@@ -185,6 +189,8 @@ def _busy() -> str:
 
 
 def _make_full(hold: leases.Hold, step: Step = sealing.quiet) -> Backup:
+    if not DataKey.objects.exists():
+        keyring.verify_master()  # which makes the first master key
     store.tidy(FULL)
     capture.tidy()
     with store.draft(FULL) as file:
@@ -299,6 +305,8 @@ def _is_due(last: Backup) -> bool:
 
 def _is_broken(last: Backup) -> bool:
     """Tell whether nothing may follow: its end is lost, or the site was restored since."""
+    if _is_lost(last) or _is_followed(last):
+        return True
     try:
         header = contents.header(_place(last))
     except Damaged:
@@ -306,8 +314,22 @@ def _is_broken(last: Backup) -> bool:
     return bool(header.get("account")) or header.get("epoch") != capture.epoch()
 
 
+def _is_lost(last: Backup) -> bool:
+    """Tell whether the end of a chain, or what it would be opened with, is not there any more."""
+    return not store.exists(_place(last)) or not keysets.are_begun()
+
+
+def _is_followed(last: Backup) -> bool:
+    """Tell whether something that cannot be listed stands where the next segment would be."""
+    later = (at for at in keysets.awaited() if at.chain == last.chain and at.number > last.number)
+    return any(store.exists(at) for at in later)
+
+
 def _adopt() -> None:
-    """List what a process that died had already given its name, so that the chain goes on there."""
+    """List what a process that died had already given its name, so that the chain goes on there.
+
+    What does not open stays unlisted, and its chain ends.
+    """
     lost = [
         at
         for at in keysets.awaited()
@@ -315,7 +337,11 @@ def _adopt() -> None:
     ]
     keys = keysets.load().containers if lost else {}
     for at in reversed(lost):
-        found = _found(at, keys)
+        try:
+            found = _found(at, keys)
+        except Damaged as error:
+            _log.warning("It is not listed: %s", error)
+            continue
         if found is not None and found.site == capture.site():
             _list(found)
 
