@@ -91,10 +91,10 @@ def verify(backup: Backup, user: Any = None) -> Backup:
     """Read all of a backup: its hash, every frame, its manifest, and that its chain leads here.
 
     Raises Damaged naming the file, and notes then that the backup is not verified; NotFound to a
-    stranger; Unavailable where it cannot be read just now.
+    stranger, NotAllowed to who may only see it; Unavailable where it cannot be read just now.
     """
     if user is not None:
-        reach(user, backup.uuid)
+        _require_own(user, reach(user, backup.uuid))
     if backup.kind == Kind.ARCHIVE:
         raise Conflict(_("An archive is proved when it is restored."))
     at = _place(backup)
@@ -113,8 +113,9 @@ def verify(backup: Backup, user: Any = None) -> Backup:
 def expire(dry_run: bool = False) -> list[Backup]:
     """Drop the backups that ``BACKUP_KEEP`` does not keep; return them.
 
-    What a kept segment needs is kept, and the last verified of each kind is. One that says it is
-    from the future counts as nothing and stays. Raises Invalid for a policy that keeps nothing.
+    What a kept segment needs is kept, and so are the last verified and the newest base of each
+    kind. One that says it is from the future counts as nothing and stays. Raises Invalid for a
+    policy that keeps nothing.
     """
     expiry.check(settings.BACKUP_KEEP)
     over = [row for group in _groups() for row in _not_kept(group)]
@@ -179,6 +180,12 @@ def _require(user: Any, account: Account | None, session: Session | None) -> Acc
     if account is not None and account.erased_at is not None:
         raise Conflict(_("This account was erased."))
     return account
+
+
+def _require_own(user: Any, row: Backup) -> None:
+    is_theirs = row.account is not None and row.account.user_id == user.pk
+    if not is_theirs and not user.has_perm("chathistory.add_backup"):
+        raise NotAllowed(_("Only who may add backups can verify them."))
 
 
 def _busy() -> str:
@@ -393,9 +400,12 @@ def _not_kept(rows: list[Backup]) -> list[Backup]:
     past = [row for row in rows if row.created_at <= now]
     keep = expiry.kept(((row.created_at, row.pk) for row in past), settings.BACKUP_KEEP)
     keep |= {row.pk for row in rows if row.created_at > now}
-    verified = [row for row in past if row.verified_at is not None]
-    if verified:
-        keep.add(max(verified, key=lambda row: row.created_at).pk)
+    # The newest base too, on which the next segment stands: what closed the chain before is newer.
+    for some in (
+        [row for row in past if row.verified_at is not None],
+        [row for row in past if row.number == 0],
+    ):
+        keep |= {row.pk for row in sorted(some, key=lambda row: row.created_at)[-1:]}
     needed: dict[UUID, int] = defaultdict(lambda: -1)
     for row in rows:
         if row.pk in keep:
