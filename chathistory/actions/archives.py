@@ -28,6 +28,7 @@ from chathistory.backups import container
 from chathistory.conf import settings
 from chathistory.crypto import Context
 from chathistory.exceptions import Conflict, Damaged, NotFound, Unavailable
+from chathistory.formats import archive as zipped
 from chathistory.formats import native
 from chathistory.formats.base import Problem, Transcript, Turn
 from chathistory.journal import Operation
@@ -163,9 +164,8 @@ def restore(user: Any, file: BinaryIO, *, dry_run: bool = False) -> dict[str, An
     return {
         "sessions_recovered": len(back),
         "messages_recovered": sum(one.messages for one in back),
-        "errors": [
-            f"{one.where}: {one.reason}" for one in report.outcomes if one.outcome == "failed"
-        ],
+        "errors": _missing(plain)
+        + [f"{one.where}: {one.reason}" for one in report.outcomes if one.outcome == "failed"],
     }
 
 
@@ -193,6 +193,14 @@ def discard(account: Account) -> int:
 def of(account: Account) -> QuerySet[Backup, Backup]:
     """Return the archives that are listed of an account."""
     return Backup.objects.filter(account=account, kind=Backup.Kind.ARCHIVE)
+
+
+def _missing(file: BinaryIO) -> list[str]:
+    """Return an error where an archive holds fewer sessions than it says."""
+    said, held = zipped.sessions(file)
+    if held >= said:
+        return []
+    return [f"metadata.json: {said:,} sessions were backed up, {held:,} are in the archive."]
 
 
 def _unless_erased(chats: Iterable[Transcript | Problem]) -> Iterator[Transcript | Problem]:
