@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import IO, Any
 from uuid import UUID
@@ -312,7 +313,7 @@ def _is_due(last: Backup) -> bool:
 
 def _is_broken(last: Backup) -> bool:
     """Tell whether nothing may follow: its end is lost, or the site was restored since."""
-    if _is_lost(last) or _is_followed(last):
+    if _is_followed(last) or not keysets.are_begun():
         return True
     try:
         header = contents.header(_place(last))
@@ -342,7 +343,9 @@ def _adopt() -> None:
         for at in keysets.awaited()
         if not Backup.objects.filter(name=at.digest).exists() and store.exists(at)
     ]
-    keys = keysets.load().containers if lost else {}
+    keys: dict[str, bytes] = {}
+    with suppress(Damaged):  # then no key set has a key
+        keys = keysets.load().containers if lost else {}
     for at in reversed(lost):
         try:
             found = _found(at, keys)
