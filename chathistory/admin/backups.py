@@ -141,9 +141,8 @@ def _check(request: HttpRequest) -> None:
 def _queue(arguments: dict[str, Any], preview: Job | None = None) -> HttpResponse:
     """Queue a restore, and follow it; what carries out a preview is queued once."""
     uuid = ids.derived_id(preview.uuid, "restore") if preview else ids.new_id()
-    if not Job.objects.filter(uuid=uuid).exists():
-        with suppress(IntegrityError):  # another request was first
-            jobs.enqueue(accounts.system(), "restore", arguments, uuid=uuid)
+    with suppress(IntegrityError):  # an earlier request has queued it
+        jobs.enqueue(accounts.system(), "restore", arguments, uuid=uuid)
     return _follow(uuid)
 
 
