@@ -160,14 +160,16 @@ def test_a_restore_is_no_preview(root: Client, alice: User, moment: Any) -> None
 
 
 @pytest.mark.parametrize("lost", [{"is_superuser": False}, {"is_active": False}])
-@pytest.mark.parametrize("whose", [{}, {"user": "alice"}])
+@pytest.mark.parametrize("is_whole", [False, True])
 def test_who_is_no_superuser_any_more_restores_nothing(
-    root: Client, alice: User, moment: Any, lost: dict[str, bool], whose: dict[str, str]
+    root: Client, alice: User, moment: Any, lost: dict[str, bool], is_whole: bool
 ) -> None:
-    page, _ = worked(choose(root, moment, **whose))
-    answer = root.post(page)
     User.objects.filter(username="root").update(**lost)
-    _page, job = worked(answer)
+    asked = {"at": moment.isoformat(), "user": None if is_whole else alice.pk, "session": None}
+    asked |= {"by": User.objects.get(username="root").pk, "dry_run": False}
+    job = jobs.enqueue(accounts.system(), "restore", asked)
+    assert working.perform(job.uuid)
+    job.refresh_from_db()
     assert job.state == Job.State.FAILED
     assert jobs.outcome_of(job)["error"]["code"] == "not_allowed"
     assert said() == 2
