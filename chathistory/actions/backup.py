@@ -8,6 +8,7 @@ here are a list of it that can be made again, and no part of anybody's journal.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
@@ -30,6 +31,7 @@ from chathistory.models import Account, Backup, DataKey, Session
 from chathistory.querysets import require
 
 Kind = Backup.Kind
+_log = logging.getLogger(__name__)
 
 #: Who makes whole backups, and who adds to the chain.
 FULL, SEGMENT = "backup.full", "backup.segment"
@@ -298,12 +300,17 @@ def _is_due(last: Backup) -> bool:
 
 
 def _is_broken(last: Backup) -> bool:
-    """Tell whether nothing may follow: its end is lost, or the site was restored since."""
+    """Tell whether nothing may follow: its end is lost, or was followed by what is not listed.
+
+    Or the site was restored since.
+    """
     try:
         header = contents.header(_place(last))
     except Damaged:
         return True
-    return bool(header.get("account")) or header.get("epoch") != capture.epoch()
+    if header.get("account") or header.get("epoch") != capture.epoch():
+        return True
+    return any(at.number > last.number for at in store.places(last.chain))
 
 
 def _adopt() -> None:
@@ -315,7 +322,11 @@ def _adopt() -> None:
     ]
     keys = keysets.load().containers if lost else {}
     for at in reversed(lost):
-        found = _found(at, keys)
+        try:
+            found = _found(at, keys)
+        except Damaged as error:
+            _log.warning("Not listed: %s", error)
+            continue
         if found is not None and found.site == capture.site():
             _list(found)
 
