@@ -96,18 +96,20 @@ def plan(at: datetime, account: Account | None = None, session: UUID | None = No
     Raises Invalid, NotFound naming the oldest backup, or Damaged naming the file.
     """
     uuid = account.uuid if account else None
-    of = capture.site() if Session.objects.exists() else None
-    found = plans.plan(at, uuid, session, of=of)
-    if found.until < at and found.is_of_site and found.parts[0].site == of:
+    found = plans.plan(at, uuid, session)
+    if found.until < at and _is_own(found) and Session.objects.exists():
         backup.incremental()
-        found = plans.plan(at, uuid, session, of=of)
+        found = plans.plan(at, uuid, session)
     return found
+
+
+def _is_own(found: Plan) -> bool:
+    return found.is_of_site and found.parts[0].site == capture.site()
 
 
 def _as_of(found: Plan) -> datetime:
     """Return what time is brought back: what a site's own chain lacks, has not happened."""
-    is_own = found.is_of_site and found.parts[0].site == capture.site()
-    return found.at if is_own else found.until
+    return found.at if _is_own(found) else found.until
 
 
 def account(

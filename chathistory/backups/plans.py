@@ -18,9 +18,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from chathistory.exceptions import Damaged, Invalid, NotFound
-from chathistory.models import Backup
+from chathistory.models import Backup, Session
 
-from . import contents, keysets, store
+from . import capture, contents, keysets, store
 from .store import Place
 
 #: Longer than an operation waits for its lock: how late a segment may bring a Change of before.
@@ -98,24 +98,18 @@ class Plan:
         return "account" not in self.parts[0].header
 
 
-def plan(
-    at: datetime,
-    account: UUID | None = None,
-    session: UUID | None = None,
-    *,
-    of: str | None = None,
-) -> Plan:
+def plan(at: datetime, account: UUID | None = None, session: UUID | None = None) -> Plan:
     """Return how the site, an account or one of its sessions is brought back to ``at``.
 
-    ``of`` is the site (``capture.site``) whose backups are preferred; None, for one that is
-    empty, prefers those that hold anything. Raises Invalid for a time to come, NotFound naming
-    the oldest where no backup goes back so far, and Damaged naming the file where a chain is
-    broken.
+    A site's own backups are preferred; by one that is empty, those that hold anything. Raises
+    Invalid for a time to come, NotFound naming the oldest where no backup goes back so far, and
+    Damaged naming the file where a chain is broken.
     """
     if at > timezone.now():
         raise Invalid(_("This time is yet to come."), field="at")
     known, closed = _bases(account, session)
-    bases = [one for one in known if (one.site == of if of else one.sessions)] or known
+    own = capture.site() if Session.objects.exists() else None
+    bases = [one for one in known if (one.site == own if own else one.sessions)] or known
     site = [one for one in bases if "account" not in one.header]
     parts, beyond = _reaching(at, site)
     if not parts:
