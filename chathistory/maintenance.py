@@ -17,7 +17,7 @@ from pathlib import Path
 from django.utils.translation import gettext as _
 
 from .conf import settings
-from .exceptions import Conflict, Maintenance
+from .exceptions import Conflict, Maintenance, Unavailable
 
 #: Seconds after which whoever was refused may ask again.
 RETRY_AFTER = 10
@@ -30,9 +30,9 @@ def path() -> Path:
 
 
 def is_on() -> bool:
-    """Tell whether a living process holds the site."""
+    """Tell whether a living process holds the site. Raises Unavailable where nobody can tell."""
     try:
-        handle = os.open(path(), os.O_RDWR)
+        handle = _opened(os.O_RDWR)
     except FileNotFoundError:
         return False
     try:
@@ -55,7 +55,7 @@ def check() -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Hold the site for the block. Raises Conflict where another process does."""
+    """Hold the site for the block. Raises Conflict where another process does, Unavailable."""
     handle = _locked()
     try:
         yield
@@ -65,10 +65,20 @@ def held() -> Iterator[None]:
         os.close(handle)
 
 
+def _opened(flags: int) -> int:
+    try:
+        return os.open(path(), flags, 0o600)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        message = _("%(path)s cannot be opened as the file that it is to be: %(why)s.")
+        raise Unavailable(message % {"path": path(), "why": error.strerror}) from error
+
+
 def _locked() -> int:
     """Return the file, ours alone; whoever only asks holds it for microseconds."""
     for _try in range(_TRIES):
-        handle = os.open(path(), os.O_RDWR | os.O_CREAT, 0o600)
+        handle = _opened(os.O_RDWR | os.O_CREAT)
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Not one that the process before has just thrown away.

@@ -13,19 +13,22 @@ import os
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from chathistory import crypto, ids, keyring, ledger, represent
 from chathistory.backups import container
 from chathistory.conf import settings
 from chathistory.crypto import Context
-from chathistory.exceptions import Damaged, NotFound
+from chathistory.exceptions import Conflict, Damaged, NotFound, Unavailable
+from chathistory.formats import archive as zipped
 from chathistory.formats import native
 from chathistory.formats.base import Problem, Transcript, Turn
 from chathistory.journal import Operation
@@ -48,6 +51,8 @@ class Archive:
     rows: SessionQuerySet
     at: datetime
     since: Backup | None = None
+    #: The only session in it, if it is of one.
+    session: UUID | None = None
 
     @property
     def name(self) -> str:
@@ -87,8 +92,8 @@ class Archive:
 def prepare(user: Any, *, session: UUID | None = None, full: bool = True) -> Archive | None:
     """Return what an archive of ``user`` would hold, or None where nothing changed.
 
-    ``full=False`` takes only what changed since the last stored archive. Raises NotFound for a
-    session that is not theirs.
+    ``full=False`` takes only what changed since the last stored archive of everything, unless the
+    site was restored since. Raises NotFound for a session that is not theirs.
     """
     account = accounts.of(user)
     since = None if full or session else _last(account)
@@ -102,13 +107,13 @@ def prepare(user: Any, *, session: UUID | None = None, full: bool = True) -> Arc
         if not rows.exists():
             return None
     rows = rows.select_related("account__user").order_by("pk")
-    return Archive(account, user, rows, timezone.now(), since)
+    return Archive(account, user, rows, timezone.now(), since, session)
 
 
 def store(archive: Archive, folder: Path, progress: Progress | None = None) -> Path:
     """Write an archive, sealed, into ``folder``; whole or not at all. Return its path.
 
-    Raises OSError where the disk refuses.
+    Raises OSError where the disk refuses, and Conflict for who was erased meanwhile.
     """
     account = Account.objects.get(pk=archive.account.pk)
     key = crypto.new_key()
@@ -133,7 +138,11 @@ def store(archive: Archive, folder: Path, progress: Progress | None = None) -> P
         os.link(part, path)  # never over another
     finally:
         part.unlink(missing_ok=True)
-    _record(archive, account, path, name, size)
+    try:
+        _record(archive, account, path, name, size)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 
@@ -155,15 +164,43 @@ def restore(user: Any, file: BinaryIO, *, dry_run: bool = False) -> dict[str, An
     return {
         "sessions_recovered": len(back),
         "messages_recovered": sum(one.messages for one in back),
-        "errors": [
-            f"{one.where}: {one.reason}" for one in report.outcomes if one.outcome == "failed"
-        ],
+        "errors": _missing(plain)
+        + [f"{one.where}: {one.reason}" for one in report.outcomes if one.outcome == "failed"],
     }
 
 
 def folder() -> Path:
     """Return where sealed archives are kept."""
     return Path(settings.HOME) / "backups" / "archives"
+
+
+def discard(account: Account) -> int:
+    """Remove the files of an account's archives, listed or not; return how many. Part of erasing.
+
+    Raises Unavailable.
+    """
+    listed = {row.counts.get("file") for row in of(account)}
+    try:
+        files = [path for path in folder().glob("*") if path.is_file()]
+        gone = [one for one in files if one.name in listed or _owner(one) == str(account.uuid)]
+        for path in gone:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise Unavailable(f"{error.filename} cannot be removed: {error.strerror}.") from error
+    return len(gone)
+
+
+def of(account: Account) -> QuerySet[Backup, Backup]:
+    """Return the archives that are listed of an account."""
+    return Backup.objects.filter(account=account, kind=Backup.Kind.ARCHIVE)
+
+
+def _missing(file: BinaryIO) -> list[str]:
+    """Return an error where an archive holds fewer sessions than it says."""
+    said, held = zipped.sessions(file)
+    if held >= said:
+        return []
+    return [f"metadata.json: {said:,} sessions were backed up, {held:,} are in the archive."]
 
 
 def _unless_erased(chats: Iterable[Transcript | Problem]) -> Iterator[Transcript | Problem]:
@@ -187,8 +224,9 @@ def _emptied(turn: Turn) -> Turn:
 
 
 def _last(account: Account) -> Backup | None:
-    rows = Backup.objects.filter(account=account, kind=Backup.Kind.ARCHIVE, session=None)
-    return rows.order_by("-pk").first()
+    last = of(account).filter(session=None).order_by("-pk").first()
+    # Before a restore of the site the same number was another Change.
+    return last if last is not None and last.counts.get("epoch") == account.epoch else None
 
 
 def _write(archive: zipfile.ZipFile, user: Any, session: Session) -> Iterator[None]:
@@ -201,13 +239,24 @@ def _write(archive: zipfile.ZipFile, user: Any, session: Session) -> Iterator[No
 
 
 def _record(archive: Archive, account: Account, path: Path, name: str, size: int) -> None:
+    known = {"seq": account.seq, "epoch": account.epoch}  # as of before it was read
     with Operation(account, account, "backup.archive") as op:
+        if Account.objects.filter(pk=op.account.pk, erased_at__isnull=False).exists():
+            raise Conflict("This account was erased.")
         row = Backup(account=op.account, kind=Backup.Kind.ARCHIVE, chain=op.account.uuid)
         row.name, row.size, row.at = name, path.stat().st_size, archive.at
+        row.session = archive.session
         row.created_at = row.verified_at = op.at
-        row.counts = {"seq": account.seq, "file": path.name, "plain": size}
+        row.counts = {**known, "file": path.name, "plain": size}
         row.changed = op.record("backup", row.uuid)
         row.save(force_insert=True)
+
+
+def _owner(path: Path) -> object:
+    """Return whose archive a file says it is."""
+    with suppress(Damaged), path.open("rb") as file:
+        return container.header_of(file).get("account")
+    return None
 
 
 def _context(account: Account) -> Context:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import IO, Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chathistory import bulk, leases
+from chathistory import bulk, keyring, leases
 from chathistory.backups import capture, contents, expiry, keysets, sealing, store
 from chathistory.backups.capture import Content
 from chathistory.backups.sealing import Made, Step
@@ -68,9 +69,11 @@ def incremental() -> Backup | None:
     """Seal what changed since the last segment into the next; None where nothing did.
 
     Where there is no chain to go on with, because there is none, it is old or broken, or the site
-    was restored, this is a full backup. Raises as ``full`` does.
+    was restored, or because its end or the key sets are lost, this is a full backup. Raises as
+    ``full`` does.
     """
-    if _last() is not None and not capture.anything_new():
+    last = _last()
+    if last is not None and not capture.anything_new() and not _is_lost(last):
         return None
     with leases.held(SEGMENT, _busy(), wait=_PATIENCE) as hold:
         store.tidy(SEGMENT)
@@ -89,10 +92,10 @@ def verify(backup: Backup, user: Any = None) -> Backup:
     """Read all of a backup: its hash, every frame, its manifest, and that its chain leads here.
 
     Raises Damaged naming the file, and notes then that the backup is not verified; NotFound to a
-    stranger; Unavailable where it cannot be read just now.
+    stranger, NotAllowed to who may only see it; Unavailable where it cannot be read just now.
     """
     if user is not None:
-        reach(user, backup.uuid)
+        _require_own(user, reach(user, backup.uuid))
     if backup.kind == Kind.ARCHIVE:
         raise Conflict(_("An archive is proved when it is restored."))
     at = _place(backup)
@@ -111,8 +114,9 @@ def verify(backup: Backup, user: Any = None) -> Backup:
 def expire(dry_run: bool = False) -> list[Backup]:
     """Drop the backups that ``BACKUP_KEEP`` does not keep; return them.
 
-    What a kept segment needs is kept, and the last verified of each kind is. One that says it is
-    from the future counts as nothing and stays. Raises Invalid for a policy that keeps nothing.
+    What a kept segment needs is kept, and so are the last verified and the newest base of each
+    kind. One that says it is from the future counts as nothing and stays. Raises Invalid for a
+    policy that keeps nothing.
     """
     expiry.check(settings.BACKUP_KEEP)
     over = [row for group in _groups() for row in _not_kept(group)]
@@ -179,6 +183,12 @@ def _require(user: Any, account: Account | None, session: Session | None) -> Acc
     return account
 
 
+def _require_own(user: Any, row: Backup) -> None:
+    is_theirs = row.account is not None and row.account.user_id == user.pk
+    if not is_theirs and not user.has_perm("chathistory.add_backup"):
+        raise NotAllowed(_("Only who may add backups can verify them."))
+
+
 def _busy() -> str:
     return _("Another backup is being made; wait until it is done.")
 
@@ -187,6 +197,8 @@ def _busy() -> str:
 
 
 def _make_full(hold: leases.Hold, step: Step = sealing.quiet) -> Backup:
+    if not DataKey.objects.exists():
+        keyring.verify_master()  # which makes the first master key
     store.tidy(FULL)
     capture.tidy()
     with store.draft(FULL) as file:
@@ -302,8 +314,10 @@ def _is_due(last: Backup) -> bool:
 def _is_broken(last: Backup) -> bool:
     """Tell whether nothing may follow: its end is lost, or was followed by what is not listed.
 
-    Or the site was restored since.
+    Or the site was restored since, or the key sets are lost.
     """
+    if not keysets.are_begun():
+        return True
     try:
         header = contents.header(_place(last))
     except Damaged:
@@ -313,19 +327,29 @@ def _is_broken(last: Backup) -> bool:
     return any(at.number > last.number for at in store.places(last.chain))
 
 
+def _is_lost(last: Backup) -> bool:
+    """Tell whether the end of a chain, or what it would be opened with, is not there any more."""
+    return not store.exists(_place(last)) or not keysets.are_begun()
+
+
 def _adopt() -> None:
-    """List what a process that died had already given its name, so that the chain goes on there."""
+    """List what a process that died had already given its name, so that the chain goes on there.
+
+    What does not open stays unlisted, and its chain ends.
+    """
     lost = [
         at
         for at in keysets.awaited()
         if not Backup.objects.filter(name=at.digest).exists() and store.exists(at)
     ]
-    keys = keysets.load().containers if lost else {}
+    keys: dict[str, bytes] = {}
+    with suppress(Damaged):  # then no key set has a key
+        keys = keysets.load().containers if lost else {}
     for at in reversed(lost):
         try:
             found = _found(at, keys)
         except Damaged as error:
-            _log.warning("Not listed: %s", error)
+            _log.warning("It is not listed: %s", error)
             continue
         if found is not None and found.site == capture.site():
             _list(found)
@@ -378,9 +402,12 @@ def _not_kept(rows: list[Backup]) -> list[Backup]:
     past = [row for row in rows if row.created_at <= now]
     keep = expiry.kept(((row.created_at, row.pk) for row in past), settings.BACKUP_KEEP)
     keep |= {row.pk for row in rows if row.created_at > now}
-    verified = [row for row in past if row.verified_at is not None]
-    if verified:
-        keep.add(max(verified, key=lambda row: row.created_at).pk)
+    # The newest base too, on which the next segment stands: what closed the chain before is newer.
+    for some in (
+        [row for row in past if row.verified_at is not None],
+        [row for row in past if row.number == 0],
+    ):
+        keep |= {row.pk for row in sorted(some, key=lambda row: row.created_at)[-1:]}
     needed: dict[UUID, int] = defaultdict(lambda: -1)
     for row in rows:
         if row.pk in keep:

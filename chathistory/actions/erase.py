@@ -37,7 +37,7 @@ from chathistory.models import (
 from chathistory.records import Body
 from chathistory.search.base import VERSION, Doc, index
 
-from . import accounts, purge, removing
+from . import accounts, archives, purge, removing
 from .removing import CHUNK, Removed
 
 _OP = "account.erase"
@@ -176,6 +176,7 @@ def _finish(work: _Erasure, elsewhere: Sequence[_Elsewhere]) -> bool:
     for table, counted, model in _OWNED:
         while count := _erase_owned(work, table, model):
             work.count(Removed({counted: count}))
+    _erase_archives(work)
     while count := removing.blank(_images(work.account)):
         work.count(Removed(before_images=count))
     return _close(work)
@@ -212,6 +213,16 @@ def _erase_owned(work: _Erasure, table: str, model: Any) -> int:
         return removing.rows(op, table, found)
 
 
+def _erase_archives(work: _Erasure) -> None:
+    """Remove their archives: the files first, for the rows say which they are."""
+    if count := archives.discard(work.account):
+        work.count(Removed(archives=count))
+    while archives.of(work.account).exists():
+        with Operation(work.account, work.actor, _OP) as op:
+            removing.rows(op, "backup", archives.of(op.account))
+        work.step()
+
+
 def _give_back(work: _Erasure, owner: Account) -> int:
     """Remove grants that somebody gave them."""
     with Operation(owner, work.actor, _OP) as op:
@@ -230,7 +241,7 @@ def _close(work: _Erasure) -> bool:
         owned: list[Any] = [Session, *(model for *_names, model in _OWNED)]
         if any(model._base_manager.filter(account=account).exists() for model in owned):
             return False
-        if _images(account).exists():
+        if _images(account).exists() or archives.of(account).exists():
             return False
         if account.erased_at is not None:
             work.account.erased_at = account.erased_at

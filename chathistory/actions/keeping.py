@@ -8,14 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AnonymousUser
-from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chathistory import bulk, registry
+from chathistory import registry
 from chathistory.backups import plans, rebuild
-from chathistory.exceptions import Conflict, Damaged
+from chathistory.exceptions import Conflict, Damaged, MasterKeyError, NotAllowed
 from chathistory.models import Backup
 
 from . import archives, backup, restore
@@ -52,18 +50,18 @@ def incremental(work: registry.Work) -> dict[str, Any]:
 
 @registry.job("backup.verify")
 def verify(work: registry.Work) -> dict[str, Any]:
-    """Read some backups from end to end, the longest unread first; then drop what is not kept."""
-    rows = list(_unread()[:_SAMPLE])
-    wrong = []
+    """Read some backups from end to end; then drop what is not kept, whatever is damaged."""
+    rows, wrong = _sample(), []
     for done, row in enumerate(rows, start=1):
         try:
             backup.verify(row)
-        except Damaged as error:
+        except (Damaged, MasterKeyError) as error:
             wrong.append(str(error))
         work.step(done, len(rows))
+    dropped = backup.expire()
     if wrong:
         raise Damaged("\n".join(wrong))
-    return {"verified": len(rows), "dropped": len(backup.expire())}
+    return {"verified": len(rows), "dropped": len(dropped)}
 
 
 @registry.job("backup.drill")
@@ -72,25 +70,24 @@ def drill(work: registry.Work) -> dict[str, Any]:
 
     Counts are compared, records are opened and a search is made by ``rebuild``.
     """
-    newest = Backup.objects.filter(account=None).exclude(kind=Backup.Kind.ARCHIVE).order_by("-at")
-    last = newest.first()
-    if last is None:
+    at = _moment()
+    if at is None:
         return {"drilled": 0}
-    week = timezone.now() - timedelta(days=7)
-    some = list(newest.filter(at__gte=week)[:1_000]) or [last]
-    chosen = random.choice(some)  # noqa: S311  (no secret)
-    with rebuild.built(plans.plan(chosen.at), step=work.step) as made:
+    plan = plans.plan(at)
+    with rebuild.built(plan, step=work.step) as made:
         problems, counts = made.problems, made.counts
     if problems:
         raise Damaged("\n".join(problems[:20]))
-    chosen.drilled_at = timezone.now()
-    bulk.update(chosen, ["drilled_at"])
-    return {"drilled": 1, "at": chosen.at.isoformat(), "counts": counts}
+    used = Backup.objects.filter(name__in=[part.at.digest for part in plan.parts])
+    used.update(drilled_at=timezone.now())
+    return {"drilled": 1, "at": at.isoformat(), "counts": counts}
 
 
 @registry.job("restore")
 def bring_back(work: Work) -> dict[str, Any]:
     """Restore what an operator chose: ``at, user, session, dry_run``; ``by`` is who asked.
+
+    They must be a superuser still: raises NotAllowed.
 
     One that was stopped half-way is not begun again: what was said since would be undone.
     """
@@ -99,18 +96,39 @@ def bring_back(work: Work) -> dict[str, Any]:
     if work.again and not dry_run:
         raise Conflict(_("It was stopped half-way. See what is there now, then ask again."))
     users = get_user_model()._default_manager
+    by = users.filter(pk=asked["by"], is_active=True, is_superuser=True).first()
+    if by is None:
+        raise NotAllowed(_("Only a superuser restores what is not their own."))
     if not asked["user"]:
-        by = users.filter(pk=asked["by"]).first()
-        return restore.system(at, dry_run, user=by or AnonymousUser(), step=work.step)
+        return restore.system(at, dry_run, user=by, step=work.step)
     owner = users.get(pk=asked["user"])
     if asked["session"]:
         return restore.session(owner, UUID(asked["session"]), at, dry_run, step=work.step)
     return restore.account(owner, at, dry_run, step=work.step)
 
 
-def _unread() -> QuerySet[Backup, Backup]:
+def _sample() -> list[Backup]:
+    """Choose what is read: some that are not proved, the others those that were longest ago.
+
+    Which ones of the first is chance, so that those that stay damaged hide no other for long.
+    """
     rows = Backup.objects.exclude(kind=Backup.Kind.ARCHIVE)
-    return rows.order_by(F("verified_at").asc(nulls_first=True), "pk")
+    unproved = list(rows.filter(verified_at=None).order_by("?")[: _SAMPLE // 2])
+    proved = rows.exclude(verified_at=None).order_by("verified_at", "pk")
+    return unproved + list(proved[: _SAMPLE - len(unproved)])
+
+
+def _moment() -> datetime | None:
+    """Choose a time between the oldest base of the last week, or the newest, and the last end."""
+    site = Backup.objects.filter(account=None).exclude(kind=Backup.Kind.ARCHIVE)
+    bases = site.filter(number=0)
+    week = timezone.now() - timedelta(days=7)
+    first = bases.filter(at__gte=week).order_by("at").first() or bases.order_by("-at").first()
+    last = site.order_by("-at").first()
+    if first is None or last is None:
+        return None
+    until = min(last.at, timezone.now())  # a clock may have been set back
+    return first.at + (until - first.at) * random.random()  # noqa: S311  (no secret)
 
 
 registry.beat("backup.incremental", 300, "Seal what changed, where the shipper has not")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -18,7 +20,7 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from chathistory import records
+from chathistory import ids, records
 from chathistory.actions import accounts, backup, jobs, working
 from chathistory.exceptions import ChatHistoryError
 from chathistory.models import Backup, Job
@@ -100,8 +102,13 @@ class BackupAdmin(ReadOnlyAdmin):
         if row is None:
             raise Http404
         asked = records.open_job(row, "arguments") or {}
+        may_go_on = bool(asked.get("dry_run")) and row.state == Job.State.DONE
+        if request.method == "POST" and may_go_on:
+            return _queue({**asked, "by": request.user.pk, "dry_run": False}, preview=row)
         if request.method == "POST":
-            return _queue({**asked, "by": request.user.pk, "dry_run": False})
+            said = _("Only a preview that is done can be carried out.")
+            self.message_user(request, said, messages.ERROR)
+            return _follow(row.uuid)
         users = get_user_model()._default_manager
         is_dry, outcome = bool(asked.get("dry_run")), jobs.outcome_of(row)
         context = {
@@ -111,7 +118,7 @@ class BackupAdmin(ReadOnlyAdmin):
             "at": datetime.fromisoformat(asked["at"]) if asked else None,
             "person": users.filter(pk=asked.get("user") or 0).first(),
             "is_open": row.state in working.OPEN,
-            "may_go_on": is_dry and row.state == Job.State.DONE,
+            "may_go_on": may_go_on,
             **outcome,
             "counts": _counts(outcome.get("result") or {}),
         }
@@ -131,9 +138,16 @@ def _check(request: HttpRequest) -> None:
         raise PermissionDenied
 
 
-def _queue(arguments: dict[str, Any]) -> HttpResponse:
-    job = jobs.enqueue(accounts.system(), "restore", arguments)
-    return redirect("admin:chathistory_backup_restoring", job=job.uuid)
+def _queue(arguments: dict[str, Any], preview: Job | None = None) -> HttpResponse:
+    """Queue a restore, and follow it; what carries out a preview is queued once."""
+    uuid = ids.derived_id(preview.uuid, "restore") if preview else ids.new_id()
+    with suppress(IntegrityError):  # an earlier request has queued it
+        jobs.enqueue(accounts.system(), "restore", arguments, uuid=uuid)
+    return _follow(uuid)
+
+
+def _follow(uuid: UUID) -> HttpResponse:
+    return redirect("admin:chathistory_backup_restoring", job=uuid)
 
 
 def _counts(report: dict[str, Any]) -> list[tuple[str, int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -110,6 +111,14 @@ class RestoreForm(forms.Form):
     session = forms.UUIDField(
         required=False, label=_("only the session"), help_text=_("One session of this user.")
     )
+
+    def clean_at(self) -> datetime:
+        """Return the time in UTC, if it has one there."""
+        at: datetime = self.cleaned_data["at"]
+        try:
+            return at.astimezone(UTC)
+        except OverflowError:
+            raise forms.ValidationError(_("This time is not within the years 1 to 9999.")) from None
 
     def clean_user(self) -> Any:
         """Find the user by name."""

@@ -11,6 +11,8 @@ the keys of the one that is lost stay until it has been restored, or none of its
 
 A set is on the disk before the container it is for gets its name, so no container is ever listed
 whose key could be lost with the database.
+
+A set that does not open is left as it is and told in the log: the others go on serving.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ import fcntl
 import hashlib
 import io
 import json
+import logging
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -35,11 +39,12 @@ from django.utils import timezone
 
 from chathistory import crypto, master
 from chathistory.conf import settings
-from chathistory.exceptions import Damaged, MasterKeyError, Unavailable
+from chathistory.exceptions import ChatHistoryError, Damaged, MasterKeyError, Unavailable
 from chathistory.models import Backup, DataKey
 
 from . import capture, container, contents, store
 
+_log = logging.getLogger(__name__)
 KEPT = timedelta(days=30)
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 _MANY = 64
@@ -111,8 +116,9 @@ def write(
         if len(deltas) < _MANY:
             _save("delta", held, at)
             return
-        _save("delta", _joined([*(_read(one.path) for one in deltas), held]), at)
-        _unlink(deltas)
+        opened, _ = _open(deltas)
+        _save("delta", _joined([*opened.values(), held]), at)
+        _unlink([one for one in deltas if one.path in opened])
 
 
 def write_full(keys: Mapping[str, bytes], at: store.Place | None = None) -> None:
@@ -123,8 +129,10 @@ def write_full(keys: Mapping[str, bytes], at: store.Place | None = None) -> None
     with _alone():
         found = _sets()
         # What a delta names may still be on its way to the storage.
-        new = _joined(_read(one.path) for one in _deltas(_mine(found))).containers | dict(keys)
-        known = _joined(_read(one.path) for one in found).containers | listed()
+        opened, _ = _open(found)
+        coming = [opened[one.path] for one in _deltas(_mine(found)) if one.path in opened]
+        new = _joined(coming).containers | dict(keys)
+        known = _joined(opened.values()).containers | listed()
         held = {one.digest for one in store.places()}
         kept = {name: key for name, key in known.items() if name in held}
         _save("full", Keys(kept | new, _data([DataKey.objects.all()])), at)
@@ -133,13 +141,15 @@ def write_full(keys: Mapping[str, bytes], at: store.Place | None = None) -> None
 def load(site: str | None = None) -> Keys:
     """Return what all sets hold, the newest said last, and after all others those of ``site``.
 
-    The database is not asked. Raises Damaged naming a set that does not open, MasterKeyError
-    naming a missing master key.
+    The database is not asked. Where none of the sets opens this raises MasterKeyError naming a
+    missing master key, or Damaged or Unavailable naming a set.
     """
     while True:
-        with _told("read"), contextlib.suppress(FileNotFoundError):
-            found = sorted(_sets(), key=lambda one: one.site == site)
-            return _joined(_read(one.path) for one in found)
+        with contextlib.suppress(FileNotFoundError):
+            opened, closed = _open(sorted(_sets(), key=lambda one: one.site == site))
+            if closed and not opened:
+                raise next((one for one in closed if isinstance(one, MasterKeyError)), closed[0])
+            return _joined(opened.values())
         # One was put together with others meanwhile: look again.
 
 
@@ -178,6 +188,11 @@ def lapsing() -> list[tuple[str, datetime]]:
     return [(one.path.name, one.until) for one in _sets()]
 
 
+def are_begun() -> bool:
+    """Tell whether there is a full set of this site, for deltas to follow."""
+    return _newest_full(_mine(_sets())) is not None
+
+
 def awaited() -> list[store.Place]:
     """Return which containers the newest sets were written for, the newest first."""
     said = (str(one.header.get("for")) for one in reversed(_sets()[-5:]))
@@ -185,9 +200,14 @@ def awaited() -> list[store.Place]:
 
 
 def listed() -> dict[str, bytes]:
-    """Return the keys of the backups that the database lists."""
-    rows = Backup.objects.filter(key__isnull=False).values_list("name", "key")
-    return {name: unwrap(name, bytes(key or b"")) for name, key in rows}
+    """Return the keys of the backups that the database lists, as far as they open."""
+    found = {}
+    for name, key in Backup.objects.filter(key__isnull=False).values_list("name", "key"):
+        try:
+            found[name] = unwrap(name, bytes(key or b""))
+        except (Damaged, MasterKeyError) as error:
+            _warn(f"The key of the backup {name} does not open: {error}")
+    return found
 
 
 def wrap(name: str, key: bytes) -> bytes:
@@ -209,28 +229,55 @@ def folder() -> Path:
 
 
 def _sets() -> list[_Set]:
-    """Return the sets, oldest first."""
+    """Return the sets, oldest first; of one whose header cannot be read nothing but its time."""
     found = []
     with _told("read"):
-        for path in sorted(folder().glob("*.keys")):
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-                found.append(_Set(_made(path), path, _header(path, file)))
+        paths = sorted(folder().glob("*.keys"))
+    for path in paths:
+        made = _made(path)
+        if made is None:
+            _warn(f"{path} is not named as a key set is.")
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            found.append(_Set(made, path, _header(path)))
     return found
 
 
-def _made(path: Path) -> datetime:
-    stamp = path.name.partition("-")[0]
+def _made(path: Path) -> datetime | None:
     try:
-        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        return datetime.strptime(path.name.partition("-")[0], _STAMP).replace(tzinfo=UTC)
     except ValueError:
-        raise Damaged(f"{path} is not named as a key set is.") from None
+        return None
 
 
-def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+def _header(path: Path) -> dict[str, Any]:
     try:
-        return container.header_of(file)
-    except Damaged as error:
-        raise Damaged(f"The key set {path} cannot be read: {error}") from None
+        with path.open("rb") as file:
+            return container.header_of(file)
+    except FileNotFoundError:
+        raise
+    except (Damaged, OSError) as error:
+        _warn(f"The key set {path} cannot be read: {error}")
+        return {}
+
+
+def _open(found: Iterable[_Set]) -> tuple[dict[Path, Keys], list[ChatHistoryError]]:
+    """Return what each set holds that opens, and why others do not. Raises FileNotFoundError."""
+    opened: dict[Path, Keys] = {}
+    closed: list[ChatHistoryError] = []
+    for one in found:
+        try:
+            opened[one.path] = _read(one.path)
+        except (Damaged, Unavailable) as error:
+            _warn(str(error))
+            closed.append(error)
+    return opened, closed
+
+
+@lru_cache(maxsize=1000)
+def _warn(message: str) -> None:
+    """Tell it once in a process: sets are looked at every few seconds."""
+    _log.warning(message)
 
 
 def _mine(found: list[_Set]) -> list[_Set]:
@@ -326,13 +373,17 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _read(path: Path) -> Keys:
-    """Return what one set holds. Raises FileNotFoundError, Damaged, MasterKeyError."""
-    raw = path.read_bytes()
+    """Return what one set holds. Raises FileNotFoundError, Damaged, Unavailable, MasterKeyError."""
     try:
+        raw = path.read_bytes()
         if not path.name.endswith(f"-{hashlib.sha256(raw).hexdigest()}.keys"):
             raise Damaged("It is not what its name says.")
         key = _key(container.header_of(io.BytesIO(raw)))
         return _parsed(container.reader(io.BytesIO(raw), key))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unavailable(f"The key set {path} cannot be read: {error.strerror}.") from error
     except (Damaged, MasterKeyError) as error:
         raise type(error)(f"The key set {path} does not open: {error}") from None
 

@@ -7,6 +7,7 @@ as they come out and never as declared, and the names in it only choose what to 
 from __future__ import annotations
 
 import io
+import json
 import re
 import stat
 import struct
@@ -23,6 +24,7 @@ MAX_ENTRIES = 10_000
 MAX_RATIO = 200  # bytes out for one byte in
 MAX_TOTAL = 2 << 30  # bytes out of one archive
 _MAX_DIRECTORY = MAX_ENTRIES * 256  # bytes
+_MAX_METADATA = 1 << 16  # bytes
 _FREE = 1 << 20  # bytes that may come out before the ratio is asked
 _WANTED = (  # the first that matches anything is read, in the order of the names
     re.compile(r"(?:.*/)?conversations\.json"),
@@ -82,6 +84,32 @@ def sources(file: BinaryIO) -> Iterator[Source]:
         if start.startswith(magic):
             raise FormatError(f"The file is {kind}, not an export of chats.")
     yield Source("", file)
+
+
+def sessions(file: BinaryIO) -> tuple[int, int]:
+    """Return how many sessions an archive says it holds, and how many files of them are in it.
+
+    `file` was read by `sources` before. What says nothing of the kind says 0.
+    """
+    file.seek(0)
+    if not file.read(4).startswith(_ZIP):
+        return 0, 0
+    with zipfile.ZipFile(file) as archive:
+        held = sum(_WANTED[-1].fullmatch(info.filename) is not None for info in archive.infolist())
+        return _said(archive), held
+
+
+def _said(archive: zipfile.ZipFile) -> int:
+    try:
+        with archive.open("metadata.json") as file:
+            about = json.loads(file.read(_MAX_METADATA))
+    except (KeyError, ValueError, RecursionError, zipfile.BadZipFile, zlib.error, EOFError):
+        return 0
+    if not isinstance(about, dict):
+        return 0
+    # Of an incremental archive the total is that of the account.
+    said = about.get("sessions_backed_up", about.get("total_sessions"))
+    return said if type(said) is int else 0
 
 
 def _zipped(file: BinaryIO) -> Iterator[Source]:

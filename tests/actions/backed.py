@@ -75,6 +75,7 @@ def flipped(file: Path, at: int) -> bytes:
     """Change one bit of a file; return what it was."""
     whole = file.read_bytes()
     file.chmod(0o600)
+    at %= len(whole)
     file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     return whole
 

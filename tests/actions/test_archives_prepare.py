@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from chathistory.actions import archives, messages, sessions
 from chathistory.exceptions import Conflict, NotAllowed, NotFound
+from chathistory.models import Account, Backup
 from tests.actions.archived import plain, unzipped
 
 
@@ -47,6 +49,30 @@ def test_happy_an_incremental_holds_what_changed(alice, talk, tmp_path):
     assert about["backup_type"] == "incremental"
     assert (about["sessions_backed_up"], about["total_sessions"]) == (1, 2)
     assert about["last_backup_time"] < about["backup_time"]
+
+
+def test_happy_after_one_of_a_session_an_incremental_still_holds_all_others(alice, talk, tmp_path):
+    session, other = talk("a lion"), talk("a cat")
+    archives.store(archives.prepare(alice, session=session.uuid), tmp_path)
+    assert Backup.objects.get().session == session.uuid
+    archive = archives.prepare(alice, full=False)
+    files = unzipped(plain(archive.pieces()))
+    assert {f"sessions/{one.uuid}.json" for one in (session, other)} < files.keys()
+    assert files["metadata.json"]["backup_type"] == "full"
+
+
+def test_happy_after_a_restore_of_the_site_all_is_taken_again(alice, talk, tmp_path):
+    """Numbers begin again where the site went back to: they say nothing about what is new."""
+    session = talk("a lion", "roars")
+    archives.store(archives.prepare(alice), tmp_path)
+    Account.objects.update(epoch=2)
+    archive = archives.prepare(alice, full=False)
+    files = unzipped(plain(archive.pieces()))
+    assert files["metadata.json"]["backup_type"] == "full"
+    assert f"sessions/{session.uuid}.json" in files
+    archive.at += timedelta(seconds=1)  # and with it the file's name
+    archives.store(archive, tmp_path)
+    assert archives.prepare(alice, full=False) is None
 
 
 def test_stranger_has_nothing_of_it(alice, bob, charlie, talk, invite, nobody):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 
 import pytest
@@ -97,6 +98,51 @@ def test_malformed_one_bad_session_is_named_and_the_others_come(alice, talk):
     assert len(found["errors"]) == 1
     assert "bad.json" in found["errors"][0]
     assert Session.objects.get().message_count == 1
+
+
+def without(packed: bytes, *names: str, **about: object) -> io.BytesIO:
+    """Return an archive without some of its files, and what it says of itself changed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packed)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            if name == "metadata.json" and about:
+                new.writestr(name, json.dumps(about))
+            elif name not in names:
+                new.writestr(name, old.read(name))
+    return out
+
+
+def test_malformed_one_that_lacks_sessions_says_so_and_the_others_come(alice, talk):
+    lost, _kept = talk("a lion"), talk("a cat")
+    packed = plain(archives.prepare(alice).pieces())
+    Session.objects.all().delete()
+    found = archives.restore(alice, without(packed, f"sessions/{lost.uuid}.json"))
+    assert found["sessions_recovered"] == 1
+    (error,) = found["errors"]
+    assert "2 sessions were backed up, 1 " in error
+
+
+@pytest.mark.parametrize(
+    ("about", "is_short"),
+    [
+        ({"total_sessions": 2}, True),
+        ({"total_sessions": 9, "sessions_backed_up": 1}, False),
+        ({"total_sessions": 1}, False),
+        ({"total_sessions": "2"}, False),
+        ({"other": 2}, False),
+    ],
+)
+def test_malformed_what_is_said_is_compared_where_it_is_a_number(alice, talk, about, is_short):
+    talk("a lion")
+    packed = plain(archives.prepare(alice).pieces())
+    found = archives.restore(alice, without(packed, **about), dry_run=True)
+    assert len(found["errors"]) == is_short
+
+
+def test_happy_one_without_metadata_comes_back(alice, talk):
+    talk("a lion")
+    packed = plain(archives.prepare(alice).pieces())
+    assert archives.restore(alice, without(packed, "metadata.json"))["errors"] == []
 
 
 def test_happy_what_was_erased_since_stays_erased(alice, talk, tmp_path):

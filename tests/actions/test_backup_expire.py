@@ -186,6 +186,18 @@ def test_malformed_files_that_are_gone_already_are_no_matter(settings):
     assert left() == {new}
 
 
+def test_happy_a_new_base_is_kept_though_what_closed_the_chain_before_it_is_newer(alice, talk):
+    session = talk("a lion")
+    with time_machine.travel(NOW - HOUR, tick=True):
+        backup.full()
+    with time_machine.travel(NOW - HOUR / 2, tick=True):
+        messages.append(session, alice, "user", "more")
+        new = backup.full()
+    closing = Backup.objects.get(kind="incremental")
+    Backup.objects.filter(pk=closing.pk).update(created_at=new.created_at + timedelta(seconds=5))
+    assert backup.expire() == []
+
+
 def test_repeated_drops_nothing_more(settings):
     settings.CHATHISTORY_BACKUP_KEEP = {"daily": 2}
     for days in range(5):

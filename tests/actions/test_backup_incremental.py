@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ import time_machine
 from django.db import connections
 from django.utils import timezone
 
-from chathistory.actions import accounts, backup, jobs, messages, purge, sessions
+from chathistory.actions import accounts, backup, jobs, messages, purge, restore, sessions
 from chathistory.backups import container, keysets, store
 from chathistory.exceptions import Conflict, Damaged, Unavailable
 from chathistory.journal import Operation
@@ -163,6 +164,59 @@ def test_malformed_a_chain_whose_end_is_lost_or_wrong_is_left(alice, session, ho
         messages.append(session, alice, "user", "more")
         assert backup.incremental().chain == made.chain
         made = Backup.objects.order_by("-pk")[0]
+
+
+def test_malformed_with_nothing_new_but_its_end_lost_it_begins_anew(alice, session, home):
+    messages.append(session, alice, "user", "two")
+    backed.path(home, backup.incremental()).unlink()
+    made = backup.incremental()
+    assert (made.kind, made.number) == ("full", 0)
+    shutil.rmtree(home / "backups")
+    assert backup.incremental().kind == "full"
+    assert backup.incremental() is None
+
+
+@pytest.mark.parametrize("said", [(), ("two",)])
+def test_malformed_without_key_sets_it_begins_anew(alice, session, home, said):
+    for content in said:
+        messages.append(session, alice, "user", content)
+    shutil.rmtree(home / "keys" / "sets")
+    made = backup.incremental()
+    assert made.kind == "full"
+    assert keysets.load().containers.keys() >= set(Backup.objects.values_list("name", flat=True))
+    assert backup.incremental() is None
+
+
+def test_malformed_a_key_set_that_does_not_open_stops_nothing(alice, session, home):
+    with time_machine.travel(timezone.now() - timedelta(days=20)):
+        keysets.write_full({})
+    old = sorted((home / "keys" / "sets").iterdir())[1]  # after the lock
+    backed.flipped(old, 40)
+    messages.append(session, alice, "user", "two")
+    made = backup.incremental()
+    assert (made.kind, made.number) == ("incremental", 1)
+    at = timezone.now()
+    assert backup.full().kind == "full"
+    assert restore.account(alice, at, dry_run=True)["errors"] == []
+
+
+def test_malformed_what_was_lost_between_name_and_list_ends_its_chain(
+    alice, session, home, monkeypatch
+):
+    """Its key set is damaged: nothing may take its number, and backups go on all the same."""
+    messages.append(session, alice, "user", "two")
+    with monkeypatch.context() as patch:
+        patch.setattr(backup, "_list", _die)
+        with pytest.raises(KeyboardInterrupt):
+            backup.incremental()
+    backed.flipped(sorted((home / "keys" / "sets").glob("*.keys"))[-1], -1)
+    made = backup.incremental()
+    assert (made.kind, made.number) == ("full", 0)
+    at = timezone.now()
+    assert restore.account(alice, at, dry_run=True)["errors"] == []
+    messages.append(session, alice, "user", "three")
+    assert backup.incremental().chain == made.chain
+    assert [one.number for one in store.places()].count(1) == 2
 
 
 def test_malformed_a_site_that_was_restored_begins_a_chain(alice, session):

@@ -28,6 +28,8 @@ HELPERS = {
     "backup.reach": "a look-up through the gate",
     "backup.visible_to": "narrows a look-up",
     "archives.folder": "a place",
+    "archives.discard": "part of erase.erase; see test_erase_archives.py",
+    "archives.of": "a look-up",
     "exchange.read": "reads a file; see test_import.py",
     "jobs.outcome_of": "opens a record",
     "jobs.reach": "a look-up through the gate",

@@ -5,10 +5,16 @@ What ``keeping.bring_back`` restores when an operator asks is in tests/api/test_
 
 from __future__ import annotations
 
+import random
+from datetime import datetime, timedelta
+from uuid import uuid4
+
 import pytest
+import time_machine
+from django.utils import timezone
 
 from chathistory import registry
-from chathistory.actions import accounts, jobs, keeping, messages, transfers
+from chathistory.actions import accounts, backup, jobs, keeping, messages, transfers
 from chathistory.exceptions import Conflict, Damaged, Invalid, NotFound
 from chathistory.models import Backup, Job
 from tests.actions import backed
@@ -56,7 +62,7 @@ def test_happy_the_system_backs_up_proves_and_drills(alice, talk, system):
     assert not Backup.objects.filter(verified_at=None).exists()
     drilled = keeping.drill(system)
     assert drilled["drilled"] == 1
-    assert Backup.objects.exclude(drilled_at=None).count() == 1
+    assert Backup.objects.exclude(drilled_at=None).exists()
 
 
 @pytest.mark.parametrize("kind", ["backup.full", "backup.incremental", "backup.drill"])
@@ -79,7 +85,66 @@ def test_stranger_gets_neither_anothers_archive_nor_the_systems_kinds(alice, cha
             jobs.ask(charlie, kind, {})
 
 
-def test_malformed_a_damaged_backup_is_named_and_nothing_is_dropped(alice, talk, system, home):
+@pytest.mark.parametrize(("chance", "used"), [(0.0, 1), (0.4, 1), (0.6, 2), (1.0, 3)])
+def test_happy_the_drill_is_of_any_moment_and_marks_what_it_used(
+    alice, talk, system, monkeypatch, chance, used
+):
+    start = timezone.now()
+    with time_machine.travel(start, tick=False) as clock:
+        session = talk("a lion")
+        keeping.full(system)
+        begun = Backup.objects.get().at
+        monkeypatch.setattr(backup, "_DUE", timedelta(days=30))
+        for hour in range(2):
+            clock.shift(timedelta(hours=5))
+            messages.append(session, alice, "user", f"{hour}")
+            keeping.incremental(system)
+        monkeypatch.setattr(random, "random", lambda: chance)
+        drilled = keeping.drill(system)
+    ends = list(Backup.objects.order_by("number").values_list("at", flat=True))
+    moment = datetime.fromisoformat(drilled["at"])
+    assert moment == begun + (ends[-1] - begun) * chance
+    marked = Backup.objects.exclude(drilled_at=None).order_by("number")
+    assert [row.number for row in marked] == list(range(used))
+
+
+def test_happy_no_damaged_one_hides_the_others_from_being_read(alice, talk, monkeypatch):
+    """Half of a sample are ones that are not proved, by chance; the rest is the longest unread."""
+    monkeypatch.setattr(keeping, "_SAMPLE", 4)
+    now = timezone.now()
+    for number in range(12):
+        seen = None if number < 6 else now - timedelta(days=number)
+        Backup.objects.create(
+            kind="full", chain=uuid4(), name=f"{number:02}", at=now, verified_at=seen
+        )
+    samples = [[row.name for row in keeping._sample()] for _ in range(200)]
+    assert {tuple(one[2:]) for one in samples} == {("11", "10")}
+    assert {name for one in samples for name in one[:2]} == {f"{n:02}" for n in range(6)}
+    Backup.objects.filter(verified_at=None).exclude(name="00").delete()
+    assert [row.name for row in keeping._sample()] == ["00", "11", "10", "09"]
+
+
+def test_malformed_a_damaged_one_stops_no_expiry(alice, talk, settings, home):
+    settings.CHATHISTORY_BACKUP_KEEP = {"daily": 1}
+    start = timezone.now()
+    for day in range(3):
+        with time_machine.travel(start + timedelta(days=day)):
+            talk(f"day {day}")
+            keeping.full(Asked(accounts.system()))
+    newest = Backup.objects.latest("pk")
+    oldest = Backup.objects.order_by("pk")[0]
+    backed.flipped(backed.path(home, newest), 5_000)
+    with (
+        time_machine.travel(start + timedelta(days=3)),
+        pytest.raises(Damaged, match=newest.name),
+    ):
+        keeping.verify(Asked(accounts.system()))
+    assert Backup.objects.filter(pk=newest.pk, verified_at=None).exists()
+    assert not Backup.objects.filter(pk=oldest.pk).exists()
+    assert Backup.objects.exclude(verified_at=None).exists()
+
+
+def test_malformed_a_damaged_backup_is_named_and_stays_unproved(alice, talk, system, home):
     talk("a lion")
     keeping.full(system)
     row = Backup.objects.get()

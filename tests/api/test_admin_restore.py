@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from chathistory.actions import accounts, backup, messages, sessions, working
+from chathistory.actions import accounts, backup, jobs, messages, sessions, working
 from chathistory.models import Job, Message, Session
 from tests.conftest import Talk
 
@@ -126,6 +126,64 @@ def test_a_time_to_come_and_one_before_all_backups(root: Client, alice: User, mo
     page, job = worked(choose(root, moment - timedelta(days=400), user="alice"))
     assert job.state == Job.State.FAILED
     assert "No backup found for timestamp" in root.get(page).content.decode()
+
+
+def test_a_preview_is_carried_out_once(root: Client, alice: User, moment: Any) -> None:
+    page, _ = worked(choose(root, moment, user="alice"))
+    pages = [root.post(page)["Location"] for _ in range(2)]
+    assert pages[0] == pages[1] != page
+    worked(root.post(page))
+    messages.append(Session.objects.get(), alice, "user", "after the restore")
+    assert root.post(page)["Location"] == pages[0]
+    assert Job.objects.filter(kind="restore").count() == 2
+    assert said() == 2
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "failed", "cancelled"])
+def test_what_is_no_finished_preview_is_not_carried_out(
+    root: Client, alice: User, moment: Any, state: str
+) -> None:
+    page = choose(root, moment, user="alice")["Location"]
+    Job.objects.filter(kind="restore").update(state=state)
+    answer = root.post(page, follow=True)
+    assert answer.redirect_chain == [(page, 302)]
+    assert "Only a preview that is done" in answer.content.decode()
+    assert Job.objects.filter(kind="restore").count() == 1
+
+
+def test_a_restore_is_no_preview(root: Client, alice: User, moment: Any) -> None:
+    page, _ = worked(choose(root, moment, user="alice"))
+    page, _ = worked(root.post(page))
+    answer = root.post(page, follow=True)
+    assert "Only a preview that is done" in answer.content.decode()
+    assert Job.objects.filter(kind="restore").count() == 2
+
+
+@pytest.mark.parametrize("lost", [{"is_superuser": False}, {"is_active": False}])
+@pytest.mark.parametrize("whose", [{}, {"user": "alice"}])
+def test_who_is_no_superuser_any_more_restores_nothing(
+    root: Client, alice: User, moment: Any, lost: dict[str, bool], whose: dict[str, str]
+) -> None:
+    page, _ = worked(choose(root, moment, **whose))
+    answer = root.post(page)
+    User.objects.filter(username="root").update(**lost)
+    _page, job = worked(answer)
+    assert job.state == Job.State.FAILED
+    assert jobs.outcome_of(job)["error"]["code"] == "not_allowed"
+    assert said() == 2
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC"])
+def test_the_first_moment_of_all_times_is_refused_or_looked_for(
+    root: Client, alice: User, moment: Any, zone: str
+) -> None:
+    with timezone.override(zone):
+        answer = root.post(
+            reverse("admin:chathistory_backup_restore"), {"at_0": "0001-01-01", "at_1": "00:00"}
+        )
+    is_one = zone == "UTC"
+    assert answer.status_code == (302 if is_one else 200)
+    assert is_one or "years 1 to 9999" in answer.content.decode()
 
 
 def test_one_that_was_stopped_is_not_begun_again(root: Client, alice: User, moment: Any) -> None:

@@ -59,3 +59,13 @@ def test_one_is_read_and_verified(looks_after: Api, api: Api, chat: str) -> None
     problem(api.get(path), 404, "not_found")
     problem(api.post(f"{path}/verify"), 404, "not_found")
     problem(api.get(f"backups/{uuid4()}"), 404, "not_found")
+
+
+def test_who_may_only_see_them_verifies_none(charlie_api: Api, chat: str) -> None:
+    user = User.objects.get(username="charlie")
+    user.user_permissions.add(Permission.objects.get(codename="view_backup"))
+    path = f"backups/{backup.full().uuid}"
+    Backup.objects.update(verified_at=None)
+    assert charlie_api.get(path).status_code == 200
+    problem(charlie_api.post(f"{path}/verify"), 403, "not_allowed")
+    assert Backup.objects.get().verified_at is None

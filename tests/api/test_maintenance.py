@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chathistory import maintenance
-from chathistory.exceptions import Conflict
+from chathistory.exceptions import Conflict, Unavailable
 from tests.api.client import Api, problem
 
 HOLD = """
@@ -62,3 +62,14 @@ def test_one_that_died_holds_nobody_up(api: Api, chat: str, home: Path) -> None:
     with maintenance.held():
         assert maintenance.is_on()
     assert not maintenance.path().exists()
+
+
+def test_a_folder_of_that_name_is_told(api: Api, chat: str, home: Path) -> None:
+    maintenance.path().mkdir()
+    answer = api.post(f"sessions/{chat}/messages", {"role": "user", "content": "now?"})
+    assert "Is a directory" in problem(answer, 503, "unavailable")["detail"]
+    with pytest.raises(Unavailable, match=str(maintenance.path())), maintenance.held():
+        pass
+    maintenance.path().rmdir()
+    answer = api.post(f"sessions/{chat}/messages", {"role": "user", "content": "now?"})
+    assert answer.status_code == 201

@@ -11,8 +11,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from chathistory import shipper
 from chathistory.actions import messages, sessions
-from chathistory.models import Backup, Message, Session
+from chathistory.models import Backup, DataKey, Message, Session
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,6 +37,20 @@ def test_the_site_in_full_then_what_changed_then_nothing(alice, talk):
     assert run("chat_backup").startswith("incremental ")
     assert run("chat_backup") == "Nothing changed since the last backup."
     assert Backup.objects.count() == 2
+
+
+def test_a_fresh_site_is_backed_up_too_and_its_first_master_key_made(db, home):
+    DataKey.objects.all().delete()
+    assert run("chat_backup", "--full").startswith("full ")
+    assert (home / "keys" / "master.keys").exists()
+    assert run("chat_backup") == "Nothing changed since the last backup."
+
+
+def test_a_fresh_site_is_shipped_without_an_error(db, home, caplog):
+    DataKey.objects.all().delete()
+    shipper._segment()
+    assert Backup.objects.count() == 1
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
 def test_a_persons_archive_and_back(alice, talk):
@@ -78,12 +93,20 @@ def test_a_point_in_time(alice, talk):
     ("name", "arguments", "said"),
     [
         ("chat_backup", ["--user", "nobody"], "no user"),
+        ("chat_backup", ["--user", ""], "name is empty"),
+        ("chat_backup", ["--user", "", "--session", str(uuid4())], "name is empty"),
+        ("chat_backup", ["--verify", "--user", ""], "whole site"),
         ("chat_backup", ["--session", str(uuid4())], "no such session"),
         ("chat_backup", ["--ship", "--full"], "not allowed"),
         ("chat_backup", ["--verify", "--user", "alice"], "whole site"),
         ("chat_backup", ["--dry-run"], "--expire"),
         ("chat_restore", ["--at", "yesterday", "--dry-run"], "no time"),
         ("chat_restore", ["--at", "2026-13-45", "--dry-run"], "no time"),
+        ("chat_restore", ["--at", "0001-01-01T00:00:00+14:00"], "years 1 to 9999"),
+        ("chat_restore", ["--at", "9999-12-31T23:59:59-14:00"], "years 1 to 9999"),
+        ("chat_restore", ["--user", "", "--yes"], "name is empty"),
+        ("chat_restore", ["--user", "", "--into", "postgres://x"], "--into"),
+        ("chat_restore", ["--into", "", "--yes"], "address is empty"),
         ("chat_restore", ["--from", "/nowhere/x.zip"], "--user"),
         ("chat_restore", ["--from", "/nowhere/x.zip", "--user", "alice"], "No such file"),
         ("chat_restore", ["--from", "x", "--at", "2026-01-01", "--user", "alice"], "--from goes"),

@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 LEASE = 10
 WRITES, JOBS = 20, 5  # a second
 WRITERS, ASKERS = 10, 5
-WEBS, WORKERS, SESSIONS = 2, 2, 6
+WEBS, WORKERS, SESSIONS = 2, 4, 6
 QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 

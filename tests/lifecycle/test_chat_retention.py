@@ -100,6 +100,8 @@ def test_it_sets_policies_of_every_scope(alice, talk):
         (["--set", "idle_after=9999999d"], "at most"),
         (["--set", "idle_after=1h", "--workflow", "nonsense"], "Unknown workflow"),
         (["--set", "idle_after=1h", "--account", "nobody"], "no user 'nobody'"),
+        (["--set", "idle_after=1h", "--account", ""], "name is empty"),
+        (["--set", "idle_after=1h", "--account", "alice", "--tag", ""], "no tag ''"),
         (["--set", "idle_after=1h", "--tag", "x"], "Whose tag"),
         (["--set", "idle_after=1h", "--account", "alice", "--tag", "x"], "no tag 'x'"),
         (["--set", "idle_after=1h", "--account", "alice", "--workflow", "tutor"], "or of an acc"),

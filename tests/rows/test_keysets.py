@@ -15,7 +15,7 @@ from chathistory import keyring, master
 from chathistory.backups import keysets, store
 from chathistory.backups.store import Place
 from chathistory.exceptions import Damaged, MasterKeyError, Unavailable
-from chathistory.models import Account, DataKey, Session
+from chathistory.models import Account, Backup, DataKey, Session
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -211,13 +211,78 @@ def test_every_damaged_set_is_named(session, home):
     path.write_bytes(packed[:-1])
     with pytest.raises(Damaged, match=path.name):
         keysets.load()
-    path.write_bytes(packed)
-    path.rename(path.with_name(f"yesterday-{'0' * 64}.keys"))
-    with pytest.raises(Damaged, match="yesterday"):
-        keysets.load()
 
 
-def test_another_sets_header_does_not_open_it(session, home):
+def spoil(path: Path, at: int) -> None:
+    packed = path.read_bytes()
+    at %= len(packed)
+    path.write_bytes(packed[:at] + bytes([packed[at] ^ 1]) + packed[at + 1 :])
+
+
+@pytest.mark.parametrize("at", [0, 5, 40, -1])
+def test_one_that_does_not_open_is_told_and_the_others_serve(session, home, caplog, at):
+    """Damaged anywhere: nothing can be read of it, its header says nothing, or it does not open."""
+    there, coming, new = kept(somewhere()), somewhere(1), somewhere(2)
+    keysets.write_full({"old": b"o" * 32})
+    keysets.write_full({there.digest: b"t" * 32}, there)
+    spoil(sets(home)[0], at)
+    assert set(keysets.load().containers) == {there.digest}
+    assert sets(home)[0].name in caplog.text
+    keysets.write({coming.digest: b"c" * 32}, of(session), coming)
+    keysets.write_full({new.digest: b"n" * 32}, new)
+    full = keysets._read(sets(home)[-1])
+    assert set(full.containers) == {there.digest, coming.digest, new.digest}
+    assert name_of(session) in full.data
+
+
+def test_a_damaged_delta_is_not_thrown_away_when_others_are_put_together(
+    session, home, monkeypatch
+):
+    monkeypatch.setattr(keysets, "_MANY", 3)
+    keysets.write_full({})
+    for number in range(3):
+        keysets.write({f"{number}": bytes([number]) * 32}, of(session))
+    spoiled = sets(home)[2]
+    spoil(spoiled, -1)
+    keysets.write({"3": b"3" * 32}, of(session))
+    assert spoiled.exists()
+    assert set(keysets.load().containers) == {"0", "2", "3"}
+
+
+def test_one_that_the_disk_does_not_give_is_told_too(session, home, caplog):
+    keysets.write_full({"c": b"1" * 32})
+    folder = home / "keys" / "sets" / sets(home)[0].name.replace("2", "1", 1)
+    folder.mkdir()
+    assert keysets.load().containers == {"c": b"1" * 32}
+    keysets.write_full({})
+    assert folder.name in caplog.text
+
+
+def test_what_is_not_named_as_a_set_is_told_and_no_matter(session, home, caplog):
+    keysets.write_full({"c": b"1" * 32})
+    (path,) = sets(home)
+    copy = path.with_name(f"copy of {path.name}")
+    copy.write_bytes(path.read_bytes())
+    assert keysets.load().containers == {"c": b"1" * 32}
+    assert copy.name in caplog.text
+    keysets.write_full({})
+    with time_machine.travel(timezone.now() + 90 * DAY):
+        keysets.write_full({})
+        assert copy.name not in keysets.lapse()
+    assert copy.exists()
+
+
+def test_one_whose_header_says_nothing_lapses_with_the_others(session, home):
+    keysets.write_full({})
+    spoil(sets(home)[0], 0)
+    name = sets(home)[0].name
+    assert name in dict(keysets.lapsing())
+    with time_machine.travel(timezone.now() + 31 * DAY):
+        keysets.write_full({})
+        assert keysets.lapse() == [name]
+
+
+def test_another_sets_header_does_not_open_it(session, home, caplog):
     """Two sets under one master key: the key of one is none of the other."""
     keysets.write_full({})
     keysets.write({}, of(session))
@@ -228,6 +293,9 @@ def test_another_sets_header_does_not_open_it(session, home):
     path.unlink()
     digest = keysets.hashlib.sha256(swapped).hexdigest()
     (path.parent / f"{path.name[:22]}-{digest}.keys").write_bytes(swapped)
+    assert keysets.load().data.keys() >= {name_of(session)}
+    assert digest in caplog.text
+    sets(home)[-1].unlink()
     with pytest.raises(Damaged, match=digest):
         keysets.load()
 
@@ -238,8 +306,22 @@ def test_a_missing_master_key_is_named(session, settings):
     settings.CHATHISTORY_MASTER_KEYS = [("new-one", b"n" * 32)]
     with pytest.raises(MasterKeyError, match="old-one"):
         keysets.load()
+    keysets.write({"d": b"d" * 32}, [])
+    assert keysets.load().containers == {"d": b"d" * 32}
     settings.CHATHISTORY_MASTER_KEYS = [("new-one", b"n" * 32), ("old-one", b"o" * 32)]
-    assert keysets.load().containers == {"c": b"k" * 32}
+    assert keysets.load().containers == {"c": b"k" * 32, "d": b"d" * 32}
+
+
+def test_a_listed_key_whose_master_key_is_missing_is_left_out_and_told(settings, caplog):
+    settings.CHATHISTORY_MASTER_KEYS = [("old-one", b"o" * 32)]
+    old, new = kept(somewhere()), kept(somewhere())
+    Backup.objects.create(name=old.digest, chain=old.chain, kind="full", at=timezone.now())
+    Backup.objects.update(key=keysets.wrap(old.digest, b"o" * 32))
+    settings.CHATHISTORY_MASTER_KEYS = [("new-one", b"n" * 32)]
+    keysets.write_full({new.digest: b"n" * 32}, new)
+    assert keysets.load().containers == {new.digest: b"n" * 32}
+    assert old.digest in caplog.text
+    assert "old-one" in caplog.text
 
 
 def test_a_disk_that_refuses_is_told_and_leaves_nothing(session, home):

@@ -10,6 +10,8 @@ from django.core.management.base import CommandError
 
 def user_named(name: str) -> Any:
     """Return the user of this name. Raises CommandError."""
+    if not name:
+        raise CommandError("Whose? The user's name is empty.")
     model = get_user_model()
     try:
         return model._default_manager.get(**{model.USERNAME_FIELD: name})

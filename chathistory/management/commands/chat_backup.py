@@ -47,7 +47,7 @@ class Command(BaseCommand):
         """Make it, and say what was made."""
         _check(options)
         try:
-            if options["user"] or options["session"]:
+            if options["user"] is not None or options["session"]:
                 self._archive(options["user"], options["session"], options["full"])
             elif options["ship"]:
                 shipper.run()
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{made.kind} {made.name}: {made.size:,} bytes; {rows or 'no rows'}")
 
     def _archive(self, name: str | None, session: UUID | None, full: bool) -> None:
-        user = _owner(session) if session and not name else user_named(name or "")
+        user = _owner(session) if session and name is None else user_named(name or "")
         archive = archives.prepare(user, session=session, full=full)
         if archive is None:
             self.stdout.write("Nothing changed since the last archive.")
@@ -109,7 +109,7 @@ class Command(BaseCommand):
 
 def _check(options: dict[str, Any]) -> None:
     alone = options["ship"] or options["verify"] or options["expire"]
-    if alone and (options["user"] or options["session"]):
+    if alone and (options["user"] is not None or options["session"]):
         raise CommandError("--ship, --verify and --expire are about the whole site.")
     if options["dry_run"] and not options["expire"]:
         raise CommandError("--dry-run goes with --expire.")

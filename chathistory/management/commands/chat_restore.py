@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="file", type=Path, metavar="FILE", help="an archive")
         parser.add_argument("--user", help="only this person's")
         parser.add_argument("--session", type=UUID, help="only this session of theirs")
-        parser.add_argument("--into", default="", metavar="URL", help="an empty PostgreSQL")
+        parser.add_argument("--into", metavar="URL", help="an empty PostgreSQL")
         parser.add_argument("--dry-run", action="store_true", help="say what would change")
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -56,7 +56,7 @@ class Command(BaseCommand):
             raise CommandError(f"{len(report['errors'])} could not be brought back; see errors.")
 
     def _restore(self, options: dict[str, Any], bar: Bar) -> dict[str, Any]:
-        user = user_named(options["user"]) if options["user"] else None
+        user = user_named(options["user"]) if options["user"] is not None else None
         dry_run: bool = options["dry_run"]
         if options["file"]:
             return _from_file(user, options["file"], dry_run, bar)
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             return restore.account(user, at, dry_run, step=bar)
         if not (dry_run or options["yes"] or options["into"]):
             self._confirm(at)
-        return restore.system(at, dry_run, into=options["into"], step=bar)
+        return restore.system(at, dry_run, into=options["into"] or "", step=bar)
 
     def _confirm(self, at: datetime) -> None:
         question = f"Write the whole site over with what it was at {at.isoformat()}? [y/N] "
@@ -82,11 +82,13 @@ class Command(BaseCommand):
 
 
 def _check(options: dict[str, Any]) -> None:
-    if options["file"] and (options["at"] or options["session"] or options["into"]):
+    if options["into"] == "":
+        raise CommandError("--into: the address is empty.")
+    if options["file"] and (options["at"] is not None or options["session"] or options["into"]):
         raise CommandError("--from goes with --user and --dry-run only.")
-    if (options["file"] or options["session"]) and not options["user"]:
+    if (options["file"] or options["session"]) and options["user"] is None:
         raise CommandError("--user is needed: whose is it?")
-    if options["into"] and options["user"]:
+    if options["into"] and options["user"] is not None:
         raise CommandError("--into restores the whole site; leave --user out.")
 
 
@@ -107,4 +109,8 @@ def _time(given: str | None) -> datetime:
         found = None
     if found is None:
         raise CommandError(f"--at: {given!r} is no time; write it like 2026-11-23T09:30:00Z.")
-    return found if timezone.is_aware(found) else timezone.make_aware(found)
+    aware = found if timezone.is_aware(found) else timezone.make_aware(found)
+    try:
+        return aware.astimezone(UTC)
+    except OverflowError:
+        raise CommandError(f"--at: {given!r} is not within the years 1 to 9999 of UTC.") from None
