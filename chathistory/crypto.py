@@ -115,7 +115,7 @@ def unseal(key: Key, record: bytes, context: Context) -> bytes:
         raise Damaged("The record's header is not one of ours.")
     try:
         packed = key.aead.decrypt(header[6:], rest, context.bound_to(header))
-    except InvalidTag:
+    except (InvalidTag, struct.error):  # or its row has a number that none of ours has
         raise Damaged from None
     return _OPENERS[header[1]](packed)
 

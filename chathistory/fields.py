@@ -23,8 +23,10 @@ class SealedField(models.BinaryField):  # type: ignore[type-arg]
         raise FieldError(f"{self.name} is sealed: it has no {lookup_name!r}.")
 
     def from_db_value(self, value: Any, *_args: object) -> bytes | None:
-        """Return plain bytes on every database."""
-        return None if value is None else bytes(value)
+        """Return plain bytes on every database; what else SQLite was made to hold opens nowhere."""
+        if value is None or isinstance(value, bytes):
+            return value
+        return bytes(value) if isinstance(value, memoryview) else str(value).encode()
 
 
 class MasterSealedField(SealedField):

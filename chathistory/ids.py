@@ -8,6 +8,8 @@ from uuid import UUID
 
 from uuid6 import uuid7
 
+#: The account that what a site does by itself is kept under.
+SYSTEM = UUID("00000000-0000-7000-8000-000000000000")
 #: Low bits of a place: messages of one millisecond.
 TIE_BITS = 20
 _LAST_MS = (1 << 42) - 1  # the year 2109; a place stays well inside a signed 64-bit integer

@@ -187,7 +187,7 @@ def _load(account: Account, missing: dict[int, UUID]) -> None:
 
 def _load_account(account: Account) -> AccountKeys:
     rows = {row.purpose: row for row in DataKey.objects.filter(account=account, session=None)}
-    if rows.keys() < {Purpose.ACCOUNT, Purpose.SEARCH, Purpose.TAG, Purpose.ROWS}:
+    if not {Purpose.ACCOUNT, Purpose.SEARCH, Purpose.TAG, Purpose.ROWS} <= rows.keys():
         raise Damaged("The keys of this account are gone.")
     own = rows[Purpose.ACCOUNT]
     payload = master.unwrap(bytes(own.master_wrapped or b""))

@@ -33,8 +33,16 @@ def check() -> health.Report:
 
     Once for each start of a site, in any one of its processes, after ``verify``. It takes
     milliseconds, whatever the size of the data, and stops nobody: what is damaged says so, and
-    the rest is served.
+    the rest is served. Raises nothing.
     """
+    try:
+        return _check()
+    except Exception as error:  # noqa: BLE001  (whatever is damaged, the rest is served)
+        _log.warning("The start-up check ended with %s.", type(error).__name__)
+        return health.Report(ready=False, errors=[f"check: {type(error).__name__}"])
+
+
+def _check() -> health.Report:
     report = health.quick()
     _log.info(
         "Start-up check: total_sessions=%d recovered_sessions=%d corrupted_sessions=%d errors=%d"

@@ -186,8 +186,9 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# On QUIT: seconds a running task has to finish before it goes back to the queue.
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 1
+# One task at a time in one process: the pool of processes that a broker of files gets waits behind
+# one lock, which a child that is killed takes with it for good. Start as many workers as wanted.
+CELERY_WORKER_POOL = "solo"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = TIME_ZONE

@@ -258,7 +258,7 @@ def less(picture: Picture, gone: set[str]) -> Picture:
     """Return a picture without what is gone, and what was counted with it."""
     left = {name: dict(row) if isinstance(row, dict) else row for name, row in picture.items()}
     for name in gone & left.keys():
-        owner = left.pop(name).get("session")
+        owner = _session_of(left.pop(name))
         for derived in ("message_count", "total_tokens"):
             left.get(f"session {owner}", {}).pop(derived, None)
     return left

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from chathistory import bulk, keyring
+from chathistory import bulk, ids, keyring
 from chathistory.exceptions import NotAllowed
 from chathistory.models import Account
 
-SYSTEM = UUID("00000000-0000-7000-8000-000000000000")
+SYSTEM = ids.SYSTEM
 
 
 def of(user: Any) -> Account:

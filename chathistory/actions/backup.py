@@ -312,25 +312,24 @@ def _is_due(last: Backup) -> bool:
 
 
 def _is_broken(last: Backup) -> bool:
-    """Tell whether nothing may follow: its end is lost, or the site was restored since."""
-    if _is_followed(last) or not keysets.are_begun():
+    """Tell whether nothing may follow: its end is lost, or was followed by what is not listed.
+
+    Or the site was restored since, or the key sets are lost.
+    """
+    if not keysets.are_begun():
         return True
     try:
         header = contents.header(_place(last))
     except Damaged:
         return True
-    return bool(header.get("account")) or header.get("epoch") != capture.epoch()
+    if header.get("account") or header.get("epoch") != capture.epoch():
+        return True
+    return any(at.number > last.number for at in store.places(last.chain))
 
 
 def _is_lost(last: Backup) -> bool:
     """Tell whether the end of a chain, or what it would be opened with, is not there any more."""
     return not store.exists(_place(last)) or not keysets.are_begun()
-
-
-def _is_followed(last: Backup) -> bool:
-    """Tell whether something that cannot be listed stands where the next segment would be."""
-    later = (at for at in keysets.awaited() if at.chain == last.chain and at.number > last.number)
-    return any(store.exists(at) for at in later)
 
 
 def _adopt() -> None:

@@ -106,9 +106,17 @@ def _damaged(session: Session) -> int:
     earlier = Revision.objects.filter(message__session=session)
     return (
         health.damages(session)
-        + sum(fails(records.open_packed, row, session) for row in said.iterator(_AT_ONCE))
-        + sum(fails(records.open_revision, row, session) for row in earlier.iterator(_AT_ONCE))
+        + _broken(said, records.open_packed, session)
+        + _broken(earlier, records.open_revision, session)
     )
+
+
+def _broken(rows: QuerySet[Row], read: Callable[[Row, Session], Any], session: Session) -> int:
+    """Count what does not open; where a row cannot even be loaded, that one."""
+    try:
+        return sum(fails(read, row, session) for row in rows.iterator(_AT_ONCE))
+    except Exception:  # noqa: BLE001  (a column may hold anything)
+        return 1
 
 
 def _others(work: Work, last: int) -> Iterator[tuple[str, int]]:
@@ -148,7 +156,17 @@ def _broken_changes(changes: list[Change]) -> list[int]:
 
 def _batches(rows: QuerySet[Row]) -> Iterator[list[Row]]:
     """Yield rows by their number, some at a time."""
-    last = 0
-    while batch := list(rows.filter(pk__gt=last).order_by("pk")[:_AT_ONCE]):
-        yield batch
-        last = batch[-1].pk
+    last, known = 0, rows.order_by("pk").values_list("pk", flat=True)
+    while keys := list(known.filter(pk__gt=last)[:_AT_ONCE]):
+        if batch := _loaded(rows, keys):
+            yield batch
+        last = keys[-1]
+
+
+def _loaded(rows: QuerySet[Row], keys: list[int]) -> list[Row]:
+    """Return rows; of several of which one cannot be loaded, the others."""
+    try:
+        return list(rows.filter(pk__in=keys).order_by("pk"))
+    except Exception:  # noqa: BLE001  (a column may hold anything)
+        half = len(keys) // 2
+        return _loaded(rows, keys[:half]) + _loaded(rows, keys[half:]) if half else []

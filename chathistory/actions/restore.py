@@ -21,13 +21,14 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chathistory import bulk, keyring, leases, ledger, maintenance, postgres
+from chathistory import bulk, ids, keyring, leases, ledger, maintenance, postgres
 from chathistory.backups import capture, plans, rebuild, swap
 from chathistory.backups.images import TABLES
 from chathistory.backups.plans import Plan
 from chathistory.backups.rebuild import Built, Step
 from chathistory.backups.scratch import scratch
 from chathistory.exceptions import (
+    ChatHistoryError,
     Conflict,
     Damaged,
     Invalid,
@@ -36,7 +37,7 @@ from chathistory.exceptions import (
 )
 from chathistory.formats.base import Problem, Transcript
 from chathistory.journal import Operation
-from chathistory.models import Account, Session
+from chathistory.models import Account, Change, Lease, Session
 from chathistory.states import State
 
 from . import accounts, backup, exchange, recovering, sessions
@@ -92,17 +93,23 @@ def plan(at: datetime, account: Account | None = None, session: UUID | None = No
     """Return which backups bring back ``at``; what no backup has yet is shipped first.
 
     Those that an empty site has made of itself count for nothing, as after a disk was lost.
-
     Raises Invalid, NotFound naming the oldest backup, or Damaged naming the file.
     """
     uuid = account.uuid if account else None
-    mine = capture.site()
-    not_of = None if Session.objects.exists() else mine
-    found = plans.plan(at, uuid, session, not_of=not_of)
-    if found.until < at and found.is_of_site and found.parts[0].site == mine:
+    found = plans.plan(at, uuid, session)
+    if found.until < at and _is_own(found) and Session.objects.exists():
         backup.incremental()
-        found = plans.plan(at, uuid, session, not_of=not_of)
+        found = plans.plan(at, uuid, session)
     return found
+
+
+def _is_own(found: Plan) -> bool:
+    return found.is_of_site and found.parts[0].site == capture.site()
+
+
+def _as_of(found: Plan) -> datetime:
+    """Return what time is brought back: what a site's own chain lacks, has not happened."""
+    return found.at if _is_own(found) else found.until
 
 
 def account(
@@ -165,8 +172,7 @@ class _Work:
         self._dry_run = dry_run
         # Numbers mean the same only as long as the site was not written over.
         self._same_times = made.plan.epoch == owner.epoch
-        as_of = made.plan.at if made.plan.is_of_site else made.plan.until
-        self.report = Report(as_of, dry_run, errors=list(made.problems))
+        self.report = Report(_as_of(made.plan), dry_run, errors=list(made.problems))
 
     def run(self, uuid: UUID | None) -> None:
         """Do it for one session, or for all."""
@@ -330,7 +336,7 @@ def system(
         with rebuild.built(found, step=step) as made:
             report = _told(made, dry_run)
             if not dry_run:
-                _replace(made, live)
+                report["errors"] += _replace(made, live)
     return report
 
 
@@ -357,27 +363,42 @@ def _fill(found: Plan, into: str, dry_run: bool, step: Step) -> dict[str, Any]:
 
 def _told(made: Built, dry_run: bool) -> dict[str, Any]:
     now = {name: model._base_manager.count() for name, model in TABLES.items()}
-    report = Report(made.plan.at, dry_run, errors=made.problems)
+    report = Report(_as_of(made.plan), dry_run, errors=made.problems)
     report.sessions_recovered = made.counts["session"]
     report.messages_recovered = made.counts["message"]
     return report.as_dict() | {"counts": {"then": made.counts, "now": now}}
 
 
-def _replace(made: Built, live: Path) -> None:
-    backup.full()
-    is_same = swap.is_same_site(made.path, live)
+def _replace(made: Built, live: Path) -> list[str]:
+    """Write the live database over; return what went wrong when that was done."""
+    is_same = made.plan.parts[0].site == capture.site()
+    is_empty = not Session.objects.exists()
+    if not is_empty:
+        backup.full()
     with maintenance.held():
         _wait_for_writers()
-        # What was written since the full backup.
-        backup.incremental()
+        if not is_empty:  # what was written since the full backup
+            backup.incremental()
         _begin_anew(made, made.path)
         if is_same:
             swap.carry(made.path, live)
         with closing(bulk.connection(Account)):
             swap.write_over(made.path, live)
     keyring.forget()
-    if not is_same:
-        backup.relist()
+    return _begin_chain(is_same)
+
+
+def _begin_chain(is_same: bool) -> list[str]:
+    """List the backups where the list was lost, and let a chain begin with what there is now."""
+    wrong = []
+    for work in (backup.incremental,) if is_same else (backup.relist, backup.incremental):
+        try:
+            work()
+        except Conflict:
+            pass  # a shipper was first
+        except ChatHistoryError as error:
+            wrong.append(str(error))
+    return wrong
 
 
 def _wait_for_writers() -> None:
@@ -394,3 +415,21 @@ def _begin_anew(made: Built, where: Path | dict[str, Any]) -> None:
     after, now = max(epoch, made.plan.epoch) + 1, timezone.now()
     with scratch(where, whole=made.whole):
         Account.objects.update(epoch=after, shipped=0, at=Greatest(F("at"), now))
+        Lease.objects.all().delete()  # of a process that worked on the base
+        _note(accounts.system())
+
+
+def _note(system: Account) -> None:
+    """Write the Change with which the new epoch begins."""
+    system.seq += 1
+    at, operation = system.at, ids.new_id()
+    Change.objects.create(
+        account=system,
+        seq=system.seq,
+        at=at,
+        op=capture.RESTORED,
+        operation=operation,
+        table="account",
+        row=system.uuid,
+    )
+    system.save(update_fields=["seq"])

@@ -23,7 +23,7 @@ from django.db import OperationalError
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
-from chathistory import bulk
+from chathistory import bulk, ids
 from chathistory.conf import settings
 from chathistory.exceptions import Unavailable
 from chathistory.models import Account, Change, DataKey, RetentionPolicy, Session, Tag
@@ -33,6 +33,8 @@ from .images import TABLES, Line
 
 _PIECE = 1 << 20
 _COPY = "backup-"
+#: The operation of the Change with which a site's new epoch begins.
+RESTORED = "site.restore"
 #: Belongs to a running site: whoever changes only these has changed nothing that is kept.
 _PASSING = ("job", "token", "backup")
 
@@ -109,6 +111,13 @@ def anything_new() -> bool:
 def epoch() -> int:
     """Return the epoch of the site: moved by each restore of the whole."""
     return Account.objects.aggregate(epoch=Max("epoch"))["epoch"] or 1
+
+
+def began() -> str | None:
+    """Return when the site was last written over by a restore, if it ever was."""
+    mine = Change.objects.filter(account__uuid=ids.SYSTEM, op=RESTORED).order_by("-seq")
+    at = mine.values_list("at", flat=True).first()
+    return at.isoformat() if at else None
 
 
 def site() -> str:

@@ -1,12 +1,13 @@
 """What is in a backup's container, read again and proved.
 
 The header says, in the clear, which container it is: ``format, layout, kind, chain, number,
-previous, at, since, epoch, site, database, key_id, created``, and of whom: ``account, session``.
+previous, at, since, epoch, began, site, database, key_id, created``, and of whom: ``account``,
+``session``.
 The first line of the plain bytes is the manifest; what follows is, by layout,
 
 ``file``     a SQLite database, its table of data keys emptied;
 ``rows``     images of rows, one JSON line each (see images.py); of a whole site its Changes too;
-``segment``  Changes, then which rows they name are gone, then the current images of the others.
+``segment``  images of accounts, Changes, which rows they name are gone, images of the others.
 
 The manifest has ``counts`` of lines by table (of rows, for a file), ``bytes`` of a file, and
 ``vector``: the newest Change by account; a segment's ``vector_before`` is where it begins.
@@ -165,7 +166,8 @@ def _check(header: dict[str, Any], at: Place) -> None:
         raise Damaged("It is of a format that is unknown here.")
     if (header.get("chain"), header.get("number")) != (str(at.chain), at.number):
         raise Damaged("It belongs to another place.")
-    times = (header["at"], header["created"], header["since"] or header["at"])
+    given = (header["at"], header["created"], header["since"], header["began"])
+    times = [one for one in given if one is not None]
     if not all(datetime.fromisoformat(one).tzinfo for one in times):
         raise Damaged("A time in its header has no zone.")
     if not isinstance(header["epoch"], int) or not isinstance(header["site"], str):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,9 +18,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from chathistory.exceptions import Damaged, Invalid, NotFound
-from chathistory.models import Backup
+from chathistory.models import Backup, Session
 
-from . import contents, keysets, store
+from . import capture, contents, keysets, store
 from .store import Place
 
 #: Longer than an operation waits for its lock: how late a segment may bring a Change of before.
@@ -35,6 +35,8 @@ class Part:
 
     at: Place
     header: dict[str, Any]
+    #: How many sessions a base holds.
+    sessions: int = 0
 
     @property
     def moment(self) -> datetime:
@@ -50,6 +52,12 @@ class Part:
     def time(self) -> tuple[str, int]:
         """Return what two containers share between which a journal leads."""
         return self.site, int(self.header["epoch"])
+
+    @property
+    def began(self) -> datetime | None:
+        """Return when a base's epoch began; None for a site's first."""
+        said = self.header["began"]
+        return datetime.fromisoformat(said) if said else None
 
     @property
     def since(self) -> datetime:
@@ -90,23 +98,18 @@ class Plan:
         return "account" not in self.parts[0].header
 
 
-def plan(
-    at: datetime,
-    account: UUID | None = None,
-    session: UUID | None = None,
-    *,
-    not_of: str | None = None,
-) -> Plan:
+def plan(at: datetime, account: UUID | None = None, session: UUID | None = None) -> Plan:
     """Return how the site, an account or one of its sessions is brought back to ``at``.
 
-    ``not_of`` is a site (``capture.site``) whose backups count only where there are no others.
-    Raises Invalid for a time to come, NotFound naming the oldest where no backup goes back so
-    far, and Damaged naming the file where a chain is broken.
+    A site's own backups are preferred; by one that is empty, those that hold anything. Raises
+    Invalid for a time to come, NotFound naming the oldest where no backup goes back so far, and
+    Damaged naming the file where a chain is broken.
     """
     if at > timezone.now():
         raise Invalid(_("This time is yet to come."), field="at")
     known, closed = _bases(account, session)
-    bases = [one for one in known if one.site != not_of] or known
+    own = capture.site() if Session.objects.exists() else None
+    bases = [one for one in known if (one.site == own if own else one.sessions)] or known
     site = [one for one in bases if "account" not in one.header]
     parts, beyond = _reaching(at, site)
     if not parts:
@@ -177,7 +180,8 @@ def _proved(place: Place, key: bytes | None) -> Part:
     if key is None:
         raise Damaged(f"{place}: No key set has its key.")
     with store.opened(place) as file:
-        return Part(place, contents.read(file, key, place).header)
+        found = contents.read(file, key, place)
+    return Part(place, found.header, int(found.manifest["counts"].get("session", 0)))
 
 
 def _serves(header: dict[str, Any], account: UUID | None, session: UUID | None) -> bool:
@@ -191,25 +195,38 @@ def _serves(header: dict[str, Any], account: UUID | None, session: UUID | None) 
 def _reaching(at: datetime, bases: Sequence[Part]) -> tuple[list[Part], Part | None]:
     """Return the newest base of by then with its segments, and the first that is beyond.
 
-    Where its chain ends before, a later base can be undone, as long as its journal goes back.
+    Where its chain ends before, a later base can be undone, as long as its journal goes back; and
+    so can the first after the site was written over, back to when that was.
     """
-    before = [one for one in bases if one.moment <= at]
-    if not before:
-        return [], None
-    parts, beyond = _chain(before[-1], at)
-    # After the site was written over, or made anew, a journal does not lead back.
-    later = [one for one in bases if one.moment > at and one.time == parts[0].time]
-    is_short = beyond is None and parts[-1].moment < at
-    if is_short and later and later[0].moment - at < UNDONE:
-        return [later[0]], None
+    mine = _of_time(at, bases)
+    before = [one for one in mine if one.moment <= at]
+    parts, beyond = _chain(before[-1], at) if before else ([], None)
+    later = next((one for one in mine if one.moment > at), None)
+    is_short = beyond is None and (not parts or parts[-1].moment < at)
+    if is_short and later and later.moment - at < UNDONE and (before or later.began):
+        return [later], None
     return parts, beyond
+
+
+def _of_time(at: datetime, bases: Sequence[Part]) -> list[Part]:
+    """Return the bases of the epoch that it was at ``at``: no journal leads to another."""
+    first = datetime.min.replace(tzinfo=UTC)
+    by_then = [one for one in bases if (one.began or first) <= at]
+    if not by_then:
+        return []
+    last = max(by_then, key=lambda one: (one.began or first, one.moment <= at, one.moment))
+    return [one for one in bases if one.time == last.time]
 
 
 def _chain(base: Part, at: datetime) -> tuple[list[Part], Part | None]:
     """Return a base and its segments, and the first of these that begins well after ``at``."""
     parts, beyond = [base], None
-    for place in _segments(base.at):
-        part = _next(parts[-1], place)
+    held, listed = _numbered(store.places(base.at.chain)), _listed(base.at.chain)
+    for number in range(1, 1 + max(held.keys() | listed.keys())):
+        if number not in held and number not in listed:
+            missing = f"{base.at.chain}/{number:08d}"
+            raise Damaged(f"{missing} is missing from the backup storage; later ones need it.")
+        part = _next(parts[-1], held.get(number, []), listed.get(number, []))
         if part.since > at + SLACK:
             beyond = part
             break
@@ -219,25 +236,26 @@ def _chain(base: Part, at: datetime) -> tuple[list[Part], Part | None]:
     return parts, beyond
 
 
-def _next(last: Part, place: Place) -> Part:
-    if place.number != last.at.number + 1:
-        missing = f"{last.at.chain}/{last.at.number + 1:08d}"
-        raise Damaged(f"{missing} is missing from the backup storage; {place} needs it.")
-    part = Part(place, contents.header(place))
+def _next(last: Part, held: Sequence[Place], listed: Sequence[Place]) -> Part:
+    """Return the one segment of a number. Raises Damaged where it is lost, or there twice."""
+    if lost := [one for one in listed if one not in held]:
+        raise Damaged(f"{lost[0]} is missing from the backup storage.")
+    if len(held) > 1:
+        raise Damaged(f"{held[1]}: {held[0]} has the same number.")
+    part = Part(held[0], contents.header(held[0]))
     if part.header.get("previous") != last.at.digest:
-        raise Damaged(f"{place}: It does not follow {last.at}.")
+        raise Damaged(f"{part.at}: It does not follow {last.at}.")
     return part
 
 
-def _segments(base: Place) -> Iterable[Place]:
-    """Return a chain's segments. Raises Damaged where one is there twice, or is lost."""
-    places = [one for one in store.places(base.chain) if one != base]
-    for before, after in zip([base, *places], places, strict=False):
-        if before.number == after.number:
-            raise Damaged(f"{after}: {before} has the same number.")
-    listed = Backup.objects.filter(chain=base.chain, kind__in=("full", "incremental"))
-    held = {base.digest, *(one.digest for one in places)}
-    for chain, number, name in listed.order_by("number").values_list("chain", "number", "name"):
-        if name not in held:
-            raise Damaged(f"{Place(chain, number, name)} is missing from the backup storage.")
-    return places
+def _listed(chain: UUID) -> dict[int, list[Place]]:
+    kinds = (Backup.Kind.FULL, Backup.Kind.SEGMENT)
+    rows = Backup.objects.filter(chain=chain, kind__in=kinds).order_by("number")
+    return _numbered(Place(*row) for row in rows.values_list("chain", "number", "name"))
+
+
+def _numbered(places: Iterable[Place]) -> dict[int, list[Place]]:
+    found: dict[int, list[Place]] = {}
+    for one in places:
+        found.setdefault(one.number, []).append(one)
+    return found

@@ -105,6 +105,7 @@ def _header(content: Content, after: Backup | None) -> dict[str, Any]:
         "at": content.at.isoformat(),
         "since": content.since.isoformat() if content.since else None,
         "epoch": content.epoch,
+        "began": None if after else capture.began(),
         "site": capture.site(),
         "database": bulk.connection(Account).vendor,
         "key_id": next(iter(master.keys())),

@@ -67,12 +67,13 @@ class New:
         return {name: count for name, count in found.items() if count}
 
     def lines(self) -> Iterator[Line]:
-        """Yield Changes, then what is gone, then images."""
+        """Yield the accounts' images, Changes, then what is gone, then all other images."""
+        yield from _images(Account, self._keys("account"))
         yield from _images(Change, self._changes)
         for (table, uuid), account in self._gone.items():
             yield images.gone(table, uuid, account)
         for name, model in TABLES.items():
-            yield from _images(model, self._keys(name))
+            yield from _images(model, self._keys(name)) if name != "account" else ()
 
     def _keys(self, name: str) -> Sequence[int]:
         if name in self._rows:

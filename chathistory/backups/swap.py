@@ -31,15 +31,6 @@ _PASSING: tuple[type[models.Model], ...] = (Job, Token, Lease, Backup)
 _PATIENCE = 60.0  # seconds for which others may hold the file
 
 
-def is_same_site(scratch: Path, live: Path) -> bool:
-    """Tell whether any person of the copy has an account in the live database."""
-    with _both(scratch, live) as link:
-        if not _has(link, "live", _ACCOUNT):
-            return False
-        sql = f"SELECT 1 FROM live.{_ACCOUNT} JOIN main.{_ACCOUNT} USING (uuid) WHERE uuid NOT LIKE"  # noqa: S608
-        return link.execute(f"{sql} '00000000%' LIMIT 1").fetchone() is not None
-
-
 def carry(scratch: Path, live: Path) -> None:
     """Bring into the copy what the live database keeps."""
     with _both(scratch, live) as link:

@@ -369,3 +369,19 @@ def test_sessions_that_did_not_change_are_not_in_it(alice, session, talk):
     found = backed.folded({}, backed.lines(backup.incremental()))
     assert [uuid for name, uuid in found if name == "session"] == [str(session.uuid)]
     assert Session.objects.count() == 2
+
+
+def test_malformed_what_a_dead_process_published_and_is_damaged_begins_a_chain(
+    alice, session, home, caplog
+):
+    backup.full()
+    messages.append(session, alice, "user", "one")
+    torn = backup.incremental()
+    path = backed.path(home, torn)
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-9])
+    Backup.objects.filter(pk=torn.pk).delete()
+    messages.append(session, alice, "user", "two")
+    made = backup.incremental()
+    assert (made.kind, made.number) == ("full", 0)
+    assert torn.name in caplog.text

@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 LEASE = 10
 WRITES, JOBS = 20, 5  # a second
 WRITERS, ASKERS = 10, 5
-WEBS, WORKERS, SESSIONS = 2, 2, 6
+WEBS, WORKERS, SESSIONS = 2, 4, 6
 QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 
@@ -211,8 +211,7 @@ def parts_of(folder: Path, ports: list[int]) -> list[Part]:
         for port in ports
     }
     commands |= {
-        f"worker{n}": [*celery, "worker", "-c", "2", "-n", f"{n}@kills", *QUIET]
-        for n in range(WORKERS)
+        f"worker{n}": [*celery, "worker", "-n", f"{n}@kills", *QUIET] for n in range(WORKERS)
     }
     commands["beat"] = [*celery, "beat", "--pidfile="]
     return [
@@ -257,9 +256,9 @@ def kill(parts: list[Part], count: int, every: float) -> tuple[dict[str, int], f
         time.sleep(every)
         part = dice.choice([one for one in parts if one.name != "beat"])
         pids = part.pids()
-        if len(pids) > 1:
-            # One in five is a main process: its children go with it, and the start takes longer.
-            pid = dice.choice(pids[1:]) if dice.random() < 0.8 else pids[0]
+        if pids:
+            # One in five of the web's is a main process: its children go with it.
+            pid = dice.choice(pids[1:]) if pids[1:] and dice.random() < 0.8 else pids[0]
             name = f"{part.name.rstrip('0123456789')} {'main' if pid == pids[0] else 'child'}"
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -271,14 +270,20 @@ def kill(parts: list[Part], count: int, every: float) -> tuple[dict[str, int], f
 
 
 def delay() -> float:
-    """Return by how many seconds the lease of the job that waits longest has ended."""
+    """Return for how many seconds a job waits: since its lease has ended, or it was asked for."""
     from django.utils import timezone
 
     from chathistory.models import Job
 
     leases = Job.objects.filter(state="running", lease__isnull=False).order_by("lease")
-    lease = leases.values_list("lease", flat=True).first()
-    return max(0.0, (timezone.now() - lease).total_seconds()) if lease else 0.0
+    asked = Job.objects.filter(state="queued").order_by("created_at")
+    waits = (
+        leases.values_list("lease", flat=True)[:1],
+        asked.values_list("created_at", flat=True)[:1],
+    )
+    return max(
+        (timezone.now() - since).total_seconds() for since in [timezone.now(), *waits[0], *waits[1]]
+    )
 
 
 def finish(parts: list[Part]) -> float:

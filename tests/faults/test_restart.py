@@ -19,10 +19,11 @@ from django.db import connection
 from django.utils import timezone
 
 from chathistory import health, keyring, registry, startup
-from chathistory.actions import accounts, jobs, messages
+from chathistory.actions import accounts, checking, jobs, messages
 from chathistory.models import DataKey, Job, Message, Session
 from chathistory.registry import Finding
 from chathistory.search.base import Doc, index
+from tests.actions.asked import Asked
 from tests.conftest import Talk
 from tests.founding.site import Site
 
@@ -330,3 +331,31 @@ def test_a_check_of_another_floor_is_asked_too(db: None, monkeypatch: pytest.Mon
     monkeypatch.setattr(registry, "STARTS", [*registry.STARTS, full, absent])
     errors = health.quick().errors
     assert errors == ["disk: 90 % full", "absent: it could not be looked at (FileNotFoundError)"]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="its columns hold anything")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "chathistory_message SET uuid = substr(uuid, 1, 31) || 'q'",
+        "chathistory_message SET body = 'text'",
+        "chathistory_message SET revision = 1e30",
+        "chathistory_session SET uuid = 'x'",
+        "chathistory_session SET title = 'text', title_revision = 123456789012",
+        "chathistory_datakey SET wrapped = 7",
+        "chathistory_datakey SET version = 'new'",
+        "chathistory_account SET uuid = 'x'",
+    ],
+)
+def test_whatever_a_column_holds_the_site_starts_and_the_full_check_ends(
+    chat: Session, wrong: str
+) -> None:
+    table = wrong.split()[0]
+    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {wrong} WHERE id = (SELECT max(id) FROM {table})")  # noqa: S608
+    keyring.forget()
+    report = startup.check()
+    assert report.errors
+    if "account" not in table and "datakey" not in table:
+        found = checking.check(Asked(accounts.system()))
+        assert found["total_sessions"] == 1

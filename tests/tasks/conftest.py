@@ -39,7 +39,7 @@ class Site:
     def worker(self, *more: str) -> subprocess.Popen[bytes]:
         """Start a worker with one process for jobs; it is ready when it is returned."""
         quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-        command = ["worker", "-c", "1", "--loglevel", "INFO", *quiet]
+        command = ["worker", "-n", f"{len(self._running)}@tests", "--loglevel", "INFO", *quiet]
         return self._start([*command, *more], "ready.")
 
     def beat(self) -> subprocess.Popen[bytes]:
