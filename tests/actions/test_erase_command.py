@@ -67,6 +67,24 @@ def test_a_hold_stops_it_without_a_reason(alice, talk):
     assert run("--user", "alice", "--yes", "--override", "ruling 7")["override"] == "ruling 7"
 
 
+def test_a_user_called_like_an_id_is_who_is_meant(alice, bob, talk, monkeypatch):
+    talk("zebra"), talk("heron", user=bob)
+    theirs, his = accounts.of(alice), accounts.of(bob)
+    User.objects.filter(pk=bob.pk).update(username=str(theirs.uuid))
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    asked = io.StringIO()
+    call_command("chat_erase", "--user", str(theirs.uuid), stdout=io.StringIO(), stderr=asked)
+    assert f"Erase {theirs.uuid}'s account {his.uuid}: 1 sessions" in asked.getvalue()
+    assert [session.account for session in Session.objects.all()] == [theirs]
+
+
+def test_a_user_called_like_an_id_who_has_no_chats_is_still_who_is_meant(alice, talk):
+    talk("zebra")
+    User.objects.create_user(str(accounts.of(alice).uuid))
+    assert run("--user", str(accounts.of(alice).uuid), "--yes")["account"] is None
+    assert Session.objects.count() == 1
+
+
 @pytest.mark.parametrize("name", ["nobody", "0190a0b0-0000-7000-8000-000000000000", ""])
 def test_who_is_not_there_is_an_error(alice, name):
     with pytest.raises(CommandError):

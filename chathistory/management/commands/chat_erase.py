@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
         """Ask, erase, and tell what is gone; fails unless all of it is."""
         account = _account(options["user"])
         if account and not options["yes"]:
-            self._confirm(options["user"], account)
+            self._confirm(account)
         try:
             proof = _proof(account, options["override"])
         except ChatHistoryError as error:
@@ -46,9 +47,10 @@ class Command(BaseCommand):
         if proof["files"] == "busy":
             raise CommandError("Others were reading the database all the time: run it again.")
 
-    def _confirm(self, name: str, account: Account) -> None:
+    def _confirm(self, account: Account) -> None:
         count = Session.objects.filter(account=account).count()
-        question = f"Erase {name}: {count:,} sessions and all else, for good? [y/N] "
+        whose = f"{account.user or 'nobody'}'s account {account.uuid}"
+        question = f"Erase {whose}: {count:,} sessions and all else, for good? [y/N] "
         self.stderr.write(question, ending="")
         self.stderr.flush()
         try:
@@ -67,12 +69,11 @@ def _proof(account: Account | None, override: str) -> dict[str, Any]:
 
 
 def _account(name: str) -> Account | None:
-    """Return the account of a user, if there is one, or the one of this id."""
+    """Return the account of a user, if they have one; where no user is called so, of this id."""
+    accounts = Account.objects.select_related("user")
     try:
-        uuid = UUID(name)
-    except ValueError:
-        return Account.objects.filter(user=user_named(name)).first()
-    account = Account.objects.filter(uuid=uuid).first()
-    if account is None:
-        raise CommandError(f"There is no account {name!r}.")
-    return account
+        return accounts.filter(user=user_named(name)).first()
+    except CommandError:
+        with suppress(ValueError, Account.DoesNotExist):
+            return accounts.get(uuid=UUID(name))
+        raise
