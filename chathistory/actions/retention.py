@@ -126,6 +126,7 @@ def set_policy(
     account: Account | None = None,
     tag: Tag | None = None,
     yes: bool = False,
+    add: bool = False,
     **said: Any,
 ) -> RetentionPolicy:
     """Change what a policy says; the one of the site where no scope is given.
@@ -133,9 +134,10 @@ def set_policy(
     ``said`` are seconds by field of ``TIMES`` and ``pinned_too``: None is what the wider policy
     says, 0 is never. Staff set policies of the site, a workflow or an account; a tag's are its
     owner's. A policy that would move every live session of its scope to the trash needs ``yes``,
-    now and whenever it runs. The same again writes nothing.
+    now and whenever it runs. The same again writes nothing. ``add`` is only for a scope without.
 
-    Raises NotAllowed, NotFound, Invalid, LimitExceeded, or Conflict naming how many.
+    Raises NotAllowed, NotFound, Invalid, LimitExceeded, or Conflict naming how many ``sessions``,
+    or the ``policy`` that is there already.
     """
     account = _owner(user, workflow, account, tag)
     wanted = {field: _clean(field, value) for field, value in said.items()}
@@ -143,6 +145,8 @@ def set_policy(
     actor = None if user is None else accounts.of(user)
     with Operation(account or accounts.system(), actor, "policy.set") as op:
         policy = RetentionPolicy.objects.filter(**scope).first() or RetentionPolicy(**scope)
+        if add and policy.pk is not None:
+            raise Conflict(_("There is a policy of this already."), policy=str(policy.uuid))
         old = {field: getattr(policy, field) for field in (*FIELDS, "confirmed")}
         wanted["confirmed"] = yes or (policy.confirmed and not _loosens(wanted, old))
         if policy.pk is None or wanted.items() - old.items():
@@ -199,6 +203,10 @@ def _clean(field: str, value: Any) -> Any:
         return value
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise Invalid(_("A whole number of seconds is needed; 0 is never."), field=field)
+    return _bounded(value, field)
+
+
+def _bounded(value: int | None, field: str) -> int | None:
     if value is not None and value > _LONGEST:
         raise LimitExceeded(_("Seconds"), _LONGEST, value, field=field)
     return value
@@ -207,7 +215,8 @@ def _clean(field: str, value: Any) -> Any:
 def seconds(period: str, field: str = "") -> int | None:
     """Return the seconds that a period such as ``1h`` or ``30d`` is.
 
-    ``never`` is 0 and ``default`` is None: what the wider policy says. Raises Invalid.
+    ``never`` is 0 and ``default`` is None: what the wider policy says. Raises Invalid or
+    LimitExceeded.
     """
     words = {"never": 0, "default": None}
     if (given := period.strip().lower()) in words:
@@ -215,7 +224,7 @@ def seconds(period: str, field: str = "") -> int | None:
     found = _PERIOD.fullmatch(given)
     if found is None:
         raise Invalid(_("A period such as 90m, 1h or 30d, or never, or default."), field=field)
-    return int(found[1]) * _UNITS[found[2] or "s"]
+    return _bounded(int(found[1]) * _UNITS[found[2] or "s"], field)
 
 
 def period(value: int | None) -> str:

@@ -229,6 +229,14 @@ def test_repeated_a_yes_lasts_until_what_it_was_said_to_changes(db):
     assert not retention.set_policy(None, delete_after=30).confirmed
 
 
+def test_repeated_a_policy_is_added_once(db):
+    policy = retention.set_policy(None, workflow="tutor", idle_after=60, add=True)
+    with pytest.raises(Conflict) as refused:
+        retention.set_policy(None, workflow="tutor", idle_after=90, add=True)
+    assert refused.value.data["policy"] == str(policy.uuid)
+    assert RetentionPolicy.objects.get(workflow="tutor").idle_after == 60
+
+
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_settings_make_one_policy(alice, together):
     account = accounts.of(alice)
