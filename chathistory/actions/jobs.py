@@ -63,13 +63,20 @@ def enqueue(
     return job
 
 
-def run(account: Account, kind: str, arguments: dict[str, Any], work: Callable[[], Any]) -> Job:
+def run(
+    account: Account,
+    kind: str,
+    arguments: dict[str, Any],
+    work: Callable[[], Any],
+    *,
+    uuid: UUID | None = None,
+) -> Job:
     """Do ``work`` now, inline, and keep its result or error in a Job row.
 
-    An error fails the job and is raised on; the row stays. Raises Conflict where it took so long
-    without a sign of life that somebody else has ended the job.
+    An error fails the job, an interrupt cancels it, and either is raised on; the row stays. Raises
+    Conflict where it took so long without a sign of life that somebody else has ended the job.
     """
-    job = Job(kind=kind)
+    job = Job(kind=kind, uuid=uuid or ids.new_id())
     held = working.hold(job)
     with Operation(account, account, f"job.{kind}") as op:
         job.started_at = op.at

@@ -21,7 +21,7 @@ NOTHING = {"delete": 0, "archive": 0, "idle": 0, "damaged": 0, "refused": []}
 
 
 def told(result: dict) -> dict:
-    return {name: value for name, value in result.items() if name not in ("operation", "run")}
+    return {name: value for name, value in result.items() if name != "run"}
 
 
 def states() -> Counter:
@@ -88,7 +88,7 @@ def test_happy_a_run_is_a_job_and_its_changes_carry_one_operation(bob, talk, tim
     result = run()
     job = Job.objects.get(uuid=result["run"])
     assert (job.kind, job.state, job.account) == ("lifecycle", "done", accounts.system())
-    changes = Change.objects.filter(operation=result["operation"])
+    changes = Change.objects.filter(operation=result["run"])
     assert Counter(changes.values_list("op", flat=True)) == {"session.archive": 3}
     assert changes.values("account").distinct().count() == 2
 
