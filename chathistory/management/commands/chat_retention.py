@@ -20,6 +20,14 @@ from ._progress import Bar
 from ._users import user_named
 
 _TOLD = {"delete": "moved to the trash", "archive": "archived", "idle": "made idle"}
+#: What each option is about; with anything else it would be passed over in silence.
+_ONLY_WITH = {
+    "workflow": ("set",),
+    "account": ("set",),
+    "tag": ("set",),
+    "yes": ("set", "undo"),
+    "reason": ("hold", "release"),
+}
 _WORDS = {"yes": True, "no": False, "default": None}
 
 
@@ -58,6 +66,7 @@ class Command(BaseCommand):
         """Do what is asked for; without anything, show the policies."""
         asked = ("dry_run", "run", "undo", "set", "hold", "release")
         what = next((name for name in asked if options[name]), "show")
+        _refuse_idle_options(what, options)
         try:
             getattr(self, f"_{what}")(options)
         except ChatHistoryError as error:
@@ -123,6 +132,13 @@ class Command(BaseCommand):
             )
 
 
+def _refuse_idle_options(what: str, options: dict[str, Any]) -> None:
+    for name, ones in _ONLY_WITH.items():
+        if options[name] and what not in ones:
+            known = " or ".join(f"--{one}" for one in ones)
+            raise CommandError(f"--{name} goes only with {known}.")
+
+
 def _cells(policy: RetentionPolicy) -> list[str]:
     """Return a policy's scope, and what it says of each rule."""
     said = {field: getattr(policy, field) for field in retention.FIELDS}
@@ -159,8 +175,10 @@ def _rule(given: str) -> tuple[str, Any]:
 
 def _scope(options: dict[str, Any]) -> dict[str, Any]:
     """Return the scope that is asked for, as ``set_policy`` takes it."""
-    account = accounts.of(user_named(options["account"])) if options["account"] else None
-    if not options["tag"]:
+    account = (
+        accounts.of(user_named(options["account"])) if options["account"] is not None else None
+    )
+    if options["tag"] is None:
         return {"workflow": options["workflow"], "account": account}
     if account is None:
         raise CommandError("Whose tag? Give --account.")
