@@ -15,7 +15,7 @@ from . import ids
 from .fields import MasterSealedField, SealedField
 from .querysets import MessageQuerySet, SessionQuerySet, ShareQuerySet
 from .rows import Row
-from .running import Backup, Job, Lease, RetentionPolicy, Token
+from .running import Backup, Job, Lease, RetentionPolicy, Seeded, Token
 from .states import State
 from .text import ROLES
 
@@ -31,6 +31,7 @@ __all__ = [
     "RetentionPolicy",
     "Revision",
     "Row",
+    "Seeded",
     "Session",
     "Share",
     "Tag",

@@ -70,6 +70,19 @@ class Lease(models.Model):
         return self.name
 
 
+class Seeded(models.Model):
+    """A beat entry that was made once: whoever deletes or renames it has the last word."""
+
+    name = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        verbose_name = _("beat entry made")
+        verbose_name_plural = _("beat entries made")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class RetentionPolicy(Row):
     """How long what is kept where: of the site, a workflow, an account, or one of its tags.
 

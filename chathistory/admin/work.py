@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chathistory import records
 from chathistory.actions import retention
-from chathistory.models import Job, Lease, RetentionPolicy, Token
+from chathistory.models import Job, Lease, RetentionPolicy, Seeded, Token
 
 from .base import ReadOnlyAdmin, opened
 from .forms import PolicyForm
@@ -51,6 +51,14 @@ class LeaseAdmin(ReadOnlyAdmin):
 
     related = ()
     list_display = ("name", "holder", "until")
+
+
+@admin.register(Seeded)
+class SeededAdmin(ReadOnlyAdmin):
+    """Which beat entries were made, and are not made again."""
+
+    related = ()
+    list_display = ("name",)
 
 
 @admin.register(Token)

@@ -175,9 +175,8 @@ def _rule(given: str) -> tuple[str, Any]:
 
 def _scope(options: dict[str, Any]) -> dict[str, Any]:
     """Return the scope that is asked for, as ``set_policy`` takes it."""
-    account = (
-        accounts.of(user_named(options["account"])) if options["account"] is not None else None
-    )
+    name = options["account"]
+    account = None if name is None else accounts.of(user_named(name))
     if options["tag"] is None:
         return {"workflow": options["workflow"], "account": account}
     if account is None:
