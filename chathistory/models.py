@@ -58,6 +58,8 @@ class Account(models.Model):
     at = models.DateTimeField(default=timezone.now)
     key_version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now)
+    #: When the user was deleted, who is to be erased; a hold may make that wait.
+    erase_asked_at = models.DateTimeField(null=True, blank=True)
     erased_at = models.DateTimeField(null=True, blank=True)
     #: The newest Change that is in a backup's segment.
     shipped = models.BigIntegerField(default=0)

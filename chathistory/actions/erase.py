@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 
 from chathistory import bulk, crypto, keyring, ledger, records, registry, spool, text
 from chathistory.backups import keysets
-from chathistory.exceptions import Conflict, Invalid, NotAllowed, NotFound
+from chathistory.exceptions import ChatHistoryError, Conflict, Invalid, NotAllowed, NotFound
 from chathistory.journal import Operation
 from chathistory.models import (
     Account,
@@ -37,7 +37,7 @@ from chathistory.models import (
 from chathistory.records import Body
 from chathistory.search.base import VERSION, Doc, index
 
-from . import accounts, purge, removing
+from . import accounts, jobs, purge, removing
 from .removing import CHUNK, Removed
 
 _OP = "account.erase"
@@ -130,14 +130,42 @@ def _clean(account: Account, actor: Account | None, override: str) -> str:
     return reason
 
 
+# Whose user was deleted
+
+
+def ask(account: Account) -> Job:
+    """Keep the wish that a person be erased, whose user is being deleted, and queue it.
+
+    What a hold stands against is tried again by each later run.
+    """
+    with Operation(account, None, "account.leave") as op:
+        if account.erase_asked_at is None:
+            op.record("account", account.uuid)
+            op.account.erase_asked_at = op.at
+            bulk.update(op.account, ["erase_asked_at"])
+        return jobs.enqueue(accounts.system(), "erase", {})
+
+
+def pending() -> QuerySet[Account]:
+    """Return the accounts that wait to be erased; one that was given a user again does not."""
+    waiting = Account.objects.filter(erase_asked_at__isnull=False, erased_at=None, user=None)
+    return waiting.order_by("erase_asked_at", "pk")
+
+
 @registry.job("erase")
 def _erase(work: registry.Work) -> dict[str, Any]:
-    """Erase whose user was deleted."""
-    uuid = work.arguments["account"]
-    account = Account.objects.filter(uuid=uuid).first()
-    if account is None:
-        raise NotFound(_("There is no such account."))
-    return erase(account, None, step=lambda: work.step(0))
+    """Erase whose user was deleted; tell the proofs, and why whom it leaves for the next run."""
+    proofs: list[dict[str, Any]] = []
+    waiting: dict[str, str] = {}
+    for account in pending():
+        try:
+            proofs.append(erase(account, None, step=lambda: work.step(len(proofs))))
+        except ChatHistoryError as error:
+            waiting[str(account.uuid)] = error.code
+    return {"erased": proofs, "waiting": waiting}
+
+
+registry.beat("erase", 3_600, "Erase whose user was deleted, once nothing of theirs is on hold")
 
 
 # Holds

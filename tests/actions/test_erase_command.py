@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from chathistory import records
 from chathistory.actions import accounts, erase, working
 from chathistory.models import Account, Job, Session
 
@@ -28,6 +27,12 @@ def run(*arguments):
     out = io.StringIO()
     call_command("chat_erase", *arguments, stdout=out, stderr=io.StringIO())
     return json.loads(out.getvalue())
+
+
+def pending():
+    out = io.StringIO()
+    call_command("chat_erase", "--pending", stdout=out)
+    return out.getvalue()
 
 
 def test_it_erases_and_prints_the_proof(alice, talk):
@@ -104,7 +109,6 @@ def test_deleting_the_user_queues_it(alice, bob, talk, how):
     account = accounts.of(alice)
     how(alice)
     (job,) = Job.objects.filter(kind="erase", account=accounts.system())
-    assert records.open_job(job, "arguments") == {"account": str(account.uuid)}
     assert working.perform(job.uuid)
     assert not Session.objects.exists()
     assert Account.objects.get(pk=account.pk).erased_at is not None
@@ -115,17 +119,18 @@ def test_deleting_a_user_without_chats_queues_nothing(alice):
     assert not Job.objects.exists()
 
 
-def test_a_hold_fails_the_job_and_the_account_is_erased_by_its_id(alice, talk):
-    talk("zebra")
-    Session.objects.update(hold=True)
+def test_who_waits_for_a_hold_is_listed_and_erased_by_the_account_s_id(alice, bob, talk):
+    talk("zebra"), talk("heron", user=bob)
+    Session.objects.filter(account__user=alice).update(hold=True)
     account = accounts.of(alice)
+    assert pending() == ""
     alice.delete()
-    job = Job.objects.get()
-    working.perform(job.uuid)
-    job.refresh_from_db()
-    assert job.state == Job.State.FAILED
-    assert records.open_job(job, "result")["error"]["code"] == "conflict"
-    assert Session.objects.count() == 1
+    working.perform(Job.objects.get().uuid)
+    assert Session.objects.count() == 2
+    (line,) = pending().splitlines()
+    assert line.startswith(str(account.uuid))
+    assert line.endswith("1 sessions on hold")
     proof = run("--user", str(account.uuid), "--yes", "--override", "ruling 7")
     assert proof["removed"]["sessions"] == 1
     assert erase.erase(Account.objects.get(pk=account.pk), None)["removed"] == {}
+    assert pending() == ""

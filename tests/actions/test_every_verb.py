@@ -28,6 +28,7 @@ HELPERS = {
     "backup.reach": "a look-up through the gate",
     "backup.visible_to": "narrows a look-up",
     "archives.folder": "a place",
+    "erase.pending": "a look-up, part of the hourly run; see test_erase_ask.py",
     "exchange.read": "reads a file; see test_import.py",
     "jobs.outcome_of": "opens a record",
     "jobs.reach": "a look-up through the gate",

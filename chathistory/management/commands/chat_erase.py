@@ -28,14 +28,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take whom, and what to pass over."""
-        parser.add_argument(
-            "--user", required=True, help="a user's name, or an account's id where there is no user"
+        whom = parser.add_mutually_exclusive_group(required=True)
+        whom.add_argument("--user", help="a user's name, or an account's id where there is no user")
+        whom.add_argument(
+            "--pending", action="store_true", help="list whose user was deleted, and who waits"
         )
         parser.add_argument("--override", default="", metavar="REASON", help="pass over holds")
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Ask, erase, and tell what is gone; fails unless all of it is."""
+        if options["pending"]:
+            self._show_pending()
+            return
         account = _account(options["user"])
         if account and not options["yes"]:
             self._confirm(account)
@@ -46,6 +51,12 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(proof, indent=2))
         if proof["files"] == "busy":
             raise CommandError("Others were reading the database all the time: run it again.")
+
+    def _show_pending(self) -> None:
+        for account in erase.pending():
+            held = Session.objects.filter(account=account, hold=True).count()
+            asked = f"{account.erase_asked_at:%Y-%m-%d %H:%M} UTC"
+            self.stdout.write(f"{account.uuid}  since {asked}  {held:,} sessions on hold")
 
     def _confirm(self, account: Account) -> None:
         count = Session.objects.filter(account=account).count()
