@@ -325,7 +325,7 @@ def _erase_elsewhere(work: _Erasure, one: _Elsewhere) -> None:
 def _empty(work: _Erasure, session: Session, messages: Sequence[Message]) -> Removed:
     """Leave tombstones of their messages, and nothing of the words in what lists show."""
     docs = removing.tokens_of(session, messages)
-    titles = {text.title_from(content) for content in _texts(session, messages)}
+    titles = _titles(session, messages, Revision.objects.filter(message__in=messages))
     with Operation(session.account, work.actor, _OP) as op:
         fresh = _locked(op, session, work)
         if fresh is None:
@@ -338,18 +338,36 @@ def _empty(work: _Erasure, session: Session, messages: Sequence[Message]) -> Rem
         fresh.total_tokens -= sum(message.tokens for message in living)
         if fresh.head_seq in {message.seq for message in mine}:
             fresh.preview, fresh.preview_revision = None, fresh.preview_revision + 1
-        if fresh.title_source == Session.TitleSource.AUTO and _title(fresh) in titles:
-            removing.untitle(fresh)
-        removed = removing.empty(op, fresh, mine)
+        removed = removing.empty(op, fresh, mine) + _untitle(fresh, titles)
         removing.touch(op, fresh, *_SHOWN)
     return removed
 
 
-def _texts(session: Session, messages: Sequence[Message]) -> Iterator[str]:
-    for message in messages:
-        body = records.or_damaged(records.open_body, message, session)
-        if body is not None:
-            yield body.content
+def _titles(session: Session, messages: Sequence[Message], earlier: QuerySet[Revision]) -> set[str]:
+    """Return the automatic titles that texts of theirs have made, or may have."""
+    said = [records.or_damaged(records.open_body, message, session) for message in messages]
+    rows = earlier.select_related("message")
+    said += [records.or_damaged(records.open_revision, row, session) for row in rows]
+    return {text.title_from(body.content) for body in said if body is not None}
+
+
+def _untitle(session: Session, titles: set[str]) -> Removed:
+    """Take away a title made of their words, and the before-images that still have one."""
+    if session.title_source == Session.TitleSource.AUTO and _title(session) in titles:
+        removing.untitle(session)
+    images = removing.images_of(session).filter(table="session")
+    theirs = [change.pk for change in images if _title_before(change, session) in titles]
+    removed = Removed()
+    while count := removing.blank(images.filter(pk__in=theirs)):
+        removed["before_images"] += count
+    return removed
+
+
+def _title_before(change: Change, session: Session) -> str | None:
+    change.account = session.account
+    before = records.or_damaged(records.open_before, change, session) or {}
+    title: str | None = before.get("title")
+    return title
 
 
 def _title(session: Session) -> str | None:
@@ -378,17 +396,20 @@ def _take_back(work: _Erasure, session: Session, message: Message, times: set[da
     if shown and (before is None or message.deleted_at is not None):
         return _empty(work, session, [message])
     docs = removing.tokens_of(session, [message]).get(message.pk, [])
+    gone = Q(said_at__in=times)
+    earlier = message.revisions.filter(gone)
+    titles = _titles(session, [message] if shown else [], earlier)
     with Operation(session.account, work.actor, _OP) as op:
         fresh = _locked(op, session, work)
         if fresh is None or not removing.unmoved([message]):
             return Removed()
-        gone = Q(said_at__in=times)
         if before is not None:
             removing.unindex(docs)
             _put_back(op, fresh, message, *before)
             gone |= Q(pk=before[0].pk)
         theirs = Revision.objects.filter(gone, message=message)
         removed = Removed(revisions=removing.rows(op, "revision", theirs, fresh))
+        removed += _untitle(fresh, titles)
         removing.call_hooks(op, fresh, [message])
         removing.touch(op, fresh, *_SHOWN)
     return removed
