@@ -104,6 +104,8 @@ class RetentionPolicy(Row):
     pinned_too = models.BooleanField(null=True, blank=True)
     #: Whether somebody said yes to a policy that moves everything to the trash.
     confirmed = models.BooleanField(default=False)
+    #: Since when it waits for that yes, or for being changed.
+    refused_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 

@@ -153,7 +153,7 @@ def sweep(work: Run) -> dict[str, Any]:
     nobody has said yes. A session whose keys are gone is left too, and counted.
     """
     now = timezone.now()
-    refused = retention.refusals(now)
+    refused = retention.refuse(now)
     counts: Counter[str] = Counter()
     for verb in ORDER:
         for rows in retention.due(verb, now, refused):

@@ -78,7 +78,7 @@ class RetentionPolicyAdmin(ReadOnlyAdmin):
     related = ("account", "tag")
     list_display = (
         *("uuid", "workflow", "account", "tag", "idle_after", "archive_after", "delete_after"),
-        *("trash_for", "pinned_too", "confirmed"),
+        *("trash_for", "pinned_too", "confirmed", "refused_at"),
     )
     search_fields = ("uuid",)
 

@@ -40,6 +40,7 @@ HELPERS = {
     "retention.effective": "a look-up; see test_retention_set_policy.py",
     "retention.effective_all": "a look-up; see test_retention_set_policy.py",
     "retention.period": "writes an argument as it is read",
+    "retention.refuse": "part of sweep; see test_lifecycle_sweep.py",
     "retention.refusals": "a look-up, part of sweep",
     "retention.seconds": "reads an argument",
     "retention.seed": "what a new site has; see test_retention_set_policy.py",
