@@ -330,7 +330,7 @@ class Change(models.Model):
                 condition=Q(before__isnull=False),
                 name="ch_change_before",
             ),
-            Index(fields=["id"], condition=Q(before__isnull=False), name="ch_change_oldest"),
+            Index(fields=["at"], condition=Q(before__isnull=False), name="ch_change_oldest"),
         ]
 
     def __str__(self) -> str:
