@@ -230,14 +230,15 @@ def _erase_session(work: _Erasure, session: Session) -> None:
 
 
 def _erase_owned(work: _Erasure, table: str, model: Any) -> int:
-    found = model._base_manager.filter(account=work.account)
-    if not found.exists():
+    rows = model._base_manager.filter(account=work.account)
+    named = dict(rows.values_list("pk", "uuid")[:CHUNK])
+    if not named:
         return 0
     if model is Job:
-        for uuid in found.values_list("uuid", flat=True)[:CHUNK]:
+        for uuid in named.values():
             spool.delete(uuid)
     with Operation(work.account, work.actor, _OP) as op:
-        return removing.rows(op, table, found)
+        return removing.rows(op, table, rows.filter(pk__in=named))
 
 
 def _give_back(work: _Erasure, owner: Account) -> int:

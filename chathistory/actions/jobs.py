@@ -91,13 +91,15 @@ def run(
 def cancel(user: Any, uuid: UUID) -> Job:
     """Cancel a job of ``user``: a queued one at once, a running one at its next step.
 
-    Raises NotFound, or Conflict for a finished one.
+    Raises NotFound, or Conflict for a finished one and for one that runs within its request.
     """
-    job = reach(user, uuid)
-    with Operation(job.account, job.account, "job.cancel") as op:
-        job.refresh_from_db(fields=["state", "cancel"])
+    account = reach(user, uuid).account
+    with Operation(account, account, "job.cancel") as op:
+        job = reach(user, uuid)
         if job.state not in working.OPEN:
             raise Conflict(_("The job has finished already."), state=job.state)
+        if working.is_inline(job):
+            raise Conflict(_("It runs within its request, to the end."), state=job.state)
         if not _cancel_queued(op, job) and not job.cancel:
             job.cancel = True
             changed = op.record("job", job.uuid, before={"cancel": False})

@@ -139,10 +139,15 @@ def perform(uuid: UUID) -> bool:
 
 def hold(job: Job) -> Work:
     """Return work on a job that is about to be stored, held from its first moment."""
-    work = Work(job, uuid4())
+    work = Work(job, job.uuid)
     job.state, job.holder, job.attempts = Job.State.RUNNING, work.holder, 1
     job.lease = timezone.now() + _lease()
     return work
+
+
+def is_inline(job: Job) -> bool:
+    """Tell whether whoever stored a job works on it, and never asks whether it is cancelled."""
+    return job.holder == job.uuid
 
 
 def inline(work: Work, function: Callable[[], Any]) -> Any:

@@ -189,6 +189,27 @@ def test_happy_a_title_made_of_their_words_goes_with_them(alice, bob, talk, invi
     assert records.title_of(fresh(session)) == "zebra"
 
 
+def test_happy_the_file_of_a_job_that_comes_in_meanwhile_goes_too(alice, tmp_path, monkeypatch):
+    account, delete, late = accounts.of(alice), spool.delete, [1]
+
+    def make():
+        with spool.Writer(jobs.enqueue(account, "export", {}).uuid) as file:
+            file.finish()
+
+    def delete_and_make(uuid):
+        delete(uuid)
+        if late:
+            late.pop(), make()
+
+    make()
+    Job.objects.update(id=1_000)  # the other comes before it
+    monkeypatch.setattr(erase, "CHUNK", 1)
+    monkeypatch.setattr(removing, "CHUNK", 1)
+    monkeypatch.setattr(spool, "delete", delete_and_make)
+    erase.erase(account, None)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def images(session):
     """Return every title that the journal still knows of a session."""
     rows = Change.objects.filter(session=session.uuid, table="session", before__isnull=False)

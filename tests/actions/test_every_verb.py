@@ -58,6 +58,7 @@ HELPERS = {
     "working.finish": "the end of perform and run",
     "working.free": "a condition of perform and sweep",
     "working.hold": "the beginning of run",
+    "working.is_inline": "part of cancel",
     "working.inline": "the middle of run",
 }
 

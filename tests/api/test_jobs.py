@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from chathistory import registry
 from chathistory.actions import tokens, working
+from chathistory.api.jobs import JobsView
 from chathistory.models import Job
 from tests.api.client import Api, problem, unchanged
 
@@ -66,6 +69,11 @@ def test_an_unknown_kind_names_the_known(api: Api) -> None:
     assert "cleanup" in said
     assert "export" in said
     assert "tidy" not in said
+
+
+def test_its_description_names_every_kind() -> None:
+    public = {name for name, kind in registry.KINDS.items() if kind.public}
+    assert set(re.findall(r"``(\w+)``", JobsView.post.__doc__ or "")) == public
 
 
 def test_a_queued_job_is_cancelled_either_way_and_once(api: Api) -> None:
