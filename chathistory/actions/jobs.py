@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from chathistory import bulk, hints, ids, records, registry, spool
 from chathistory.conf import settings
-from chathistory.exceptions import Conflict, Invalid, LimitExceeded, NotFound
+from chathistory.exceptions import Conflict, Invalid, LimitExceeded, NotFound, TooMany
 from chathistory.journal import Operation
 from chathistory.models import Account, Job, Session
 
@@ -39,7 +39,7 @@ _HINTS = 100  # of one sweep: whoever follows one finds the next job by itself
 def ask(user: Any, kind: str, arguments: dict[str, Any]) -> Job:
     """Queue a job that ``user`` asked for: of a public kind, about what they may see.
 
-    ``sessions`` is a list of uuids. Raises Invalid, LimitExceeded or NotFound.
+    ``sessions`` is a list of uuids. Raises Invalid, LimitExceeded, TooMany or NotFound.
     """
     account = accounts.of(user)
     known = {name: one for name, one in registry.KINDS.items() if one.public}
@@ -56,8 +56,12 @@ def ask(user: Any, kind: str, arguments: dict[str, Any]) -> Job:
 def enqueue(
     account: Account, kind: str, arguments: dict[str, Any], *, uuid: UUID | None = None
 ) -> Job:
-    """Store a job, and when that is committed tell a worker. ``arguments`` are JSON."""
+    """Store a job, and when that is committed tell a worker. ``arguments`` are JSON.
+
+    Raises TooMany where the account, unless it is the site's own, has too many open ones.
+    """
     with Operation(account, account, f"job.{kind}") as op:
+        _require_room(account)
         job = _store(op, Job(kind=kind, uuid=uuid or ids.new_id()), arguments)
         transaction.on_commit(_hint, using=bulk.connection(Job).alias)
     return job
@@ -174,10 +178,18 @@ def _hint() -> None:
     hints.send(TASK)
 
 
+def _require_room(account: Account) -> None:
+    """Let the site have as many jobs as it makes."""
+    mine = Job.objects.filter(account=account, state__in=working.OPEN)
+    if account.uuid != accounts.SYSTEM and mine.count() >= settings.MAX_JOBS:
+        raise TooMany(_("Open jobs"), settings.MAX_JOBS, settings.MAX_JOBS + 1)
+
+
 def _seen(user: Any, uuids: list[UUID]) -> list[str]:
+    """Return each session once that ``user`` may see."""
     if len(uuids) > settings.MAX_BULK:
         raise LimitExceeded("Sessions", settings.MAX_BULK, len(uuids), field="sessions")
-    return [str(Session.objects.reach(user, uuid).uuid) for uuid in uuids]
+    return [str(Session.objects.reach(user, uuid).uuid) for uuid in dict.fromkeys(uuids)]
 
 
 def _cancel_queued(op: Operation, job: Job) -> bool:

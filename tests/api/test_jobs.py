@@ -92,6 +92,15 @@ def test_a_running_job_says_that_it_is_to_stop(api: Api) -> None:
     assert (answer["state"], answer["cancel"]) == ("running", True)
 
 
+def test_too_many_at_once_are_refused(api: Api, settings: Any) -> None:
+    settings.CHATHISTORY_MAX_JOBS = 2
+    for _ in range(2):
+        assert api.post("jobs", {"kind": "export"}).status_code == 202
+    with unchanged():
+        said = problem(api.post("jobs", {"kind": "export"}), 429, "limit_exceeded")
+    assert said["limit"] == 2
+
+
 def test_strangers_find_nothing(api: Api, charlie_api: Api, anonymous: Api) -> None:
     job = api.post("jobs", {"kind": "export"}).json()["id"]
     asked = [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/events"), ("GET", "/file")]
