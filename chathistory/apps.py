@@ -56,9 +56,9 @@ def _seed_policy(using: str, apps: Any = installed, **_kwargs: Any) -> None:
 
 
 def _erase_person(instance: Any, **_kwargs: Any) -> None:
-    from chathistory.actions import accounts, jobs  # the models must be loaded first
+    from chathistory.actions import erase  # the models must be loaded first
     from chathistory.models import Account
 
     account = Account.objects.filter(user=instance).first()
     if account is not None:
-        jobs.enqueue(accounts.system(), "erase", {"account": str(account.uuid)})
+        erase.ask(account)

@@ -19,8 +19,8 @@ from chathistory.models import Message
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]", "::1", ".localhost"}
 _POSITIVE = (
     *("MAX_MESSAGE_LENGTH", "MAX_MESSAGES_PER_SESSION", "MAX_TITLE_LENGTH", "MAX_METADATA_BYTES"),
-    *("MAX_TAG_LENGTH", "MAX_TAGS", "MAX_BULK", "MAX_IMPORT_BYTES", "SEARCH_BUDGET", "MAX_STREAMS"),
-    *("MAX_UPLOAD_BYTES", "JOB_LEASE"),
+    *("MAX_TAG_LENGTH", "MAX_TAGS", "MAX_BULK", "MAX_JOBS", "MAX_IMPORT_BYTES", "SEARCH_BUDGET"),
+    *("MAX_STREAMS", "MAX_UPLOAD_BYTES", "JOB_LEASE"),
 )
 
 

@@ -37,6 +37,8 @@ class Settings:
     MAX_IMPORT_BYTES: int = 20_000_000
     #: Bytes of an upload altogether; more is refused.
     MAX_UPLOAD_BYTES: int = 2_000_000_000
+    #: Jobs that one person may have open at once.
+    MAX_JOBS: int = 20
     #: Seconds after which a job that its worker no longer keeps is given to another.
     JOB_LEASE: int = 60
     #: Messages opened for one search page before the answer says ``complete: false``.

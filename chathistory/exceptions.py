@@ -72,6 +72,10 @@ class LimitExceeded(ChatHistoryError):
         super().__init__(message, what=what, limit=limit, given=given, field=field)
 
 
+class TooMany(LimitExceeded):
+    """There are too many of these for now."""
+
+
 class Unavailable(ChatHistoryError):
     """This cannot be served just now; try again."""
 

@@ -15,7 +15,7 @@ from . import ids
 from .fields import MasterSealedField, SealedField
 from .querysets import MessageQuerySet, SessionQuerySet, ShareQuerySet
 from .rows import Row
-from .running import Backup, Job, Lease, RetentionPolicy, Token
+from .running import Backup, Job, Lease, RetentionPolicy, Seeded, Token
 from .states import State
 from .text import ROLES
 
@@ -31,6 +31,7 @@ __all__ = [
     "RetentionPolicy",
     "Revision",
     "Row",
+    "Seeded",
     "Session",
     "Share",
     "Tag",
@@ -57,6 +58,8 @@ class Account(models.Model):
     at = models.DateTimeField(default=timezone.now)
     key_version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now)
+    #: When the user was deleted, who is to be erased; a hold may make that wait.
+    erase_asked_at = models.DateTimeField(null=True, blank=True)
     erased_at = models.DateTimeField(null=True, blank=True)
     #: The newest Change that is in a backup's segment.
     shipped = models.BigIntegerField(default=0)
@@ -327,7 +330,7 @@ class Change(models.Model):
                 condition=Q(before__isnull=False),
                 name="ch_change_before",
             ),
-            Index(fields=["id"], condition=Q(before__isnull=False), name="ch_change_oldest"),
+            Index(fields=["at"], condition=Q(before__isnull=False), name="ch_change_oldest"),
         ]
 
     def __str__(self) -> str:

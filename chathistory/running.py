@@ -70,6 +70,19 @@ class Lease(models.Model):
         return self.name
 
 
+class Seeded(models.Model):
+    """A beat entry that was made once: whoever deletes or renames it has the last word."""
+
+    name = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        verbose_name = _("beat entry made")
+        verbose_name_plural = _("beat entries made")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class RetentionPolicy(Row):
     """How long what is kept where: of the site, a workflow, an account, or one of its tags.
 
@@ -91,6 +104,8 @@ class RetentionPolicy(Row):
     pinned_too = models.BooleanField(null=True, blank=True)
     #: Whether somebody said yes to a policy that moves everything to the trash.
     confirmed = models.BooleanField(default=False)
+    #: Since when it waits for that yes, or for being changed.
+    refused_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 

@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 
 from chathistory import bulk, crypto, keyring, ledger, records, registry, spool, text
 from chathistory.backups import keysets
-from chathistory.exceptions import Conflict, Invalid, NotAllowed, NotFound
+from chathistory.exceptions import ChatHistoryError, Conflict, Invalid, NotAllowed, NotFound
 from chathistory.journal import Operation
 from chathistory.models import (
     Account,
@@ -37,7 +37,7 @@ from chathistory.models import (
 from chathistory.records import Body
 from chathistory.search.base import VERSION, Doc, index
 
-from . import accounts, archives, purge, removing
+from . import accounts, archives, jobs, purge, removing
 from .removing import CHUNK, Removed
 
 _OP = "account.erase"
@@ -130,14 +130,42 @@ def _clean(account: Account, actor: Account | None, override: str) -> str:
     return reason
 
 
+# Whose user was deleted
+
+
+def ask(account: Account) -> Job:
+    """Keep the wish that a person be erased, whose user is being deleted, and queue it.
+
+    What a hold stands against is tried again by each later run.
+    """
+    with Operation(account, None, "account.leave") as op:
+        if account.erase_asked_at is None:
+            op.record("account", account.uuid)
+            op.account.erase_asked_at = op.at
+            bulk.update(op.account, ["erase_asked_at"])
+        return jobs.enqueue(accounts.system(), "erase", {})
+
+
+def pending() -> QuerySet[Account]:
+    """Return the accounts that wait to be erased; one that was given a user again does not."""
+    waiting = Account.objects.filter(erase_asked_at__isnull=False, erased_at=None, user=None)
+    return waiting.order_by("erase_asked_at", "pk")
+
+
 @registry.job("erase")
 def _erase(work: registry.Work) -> dict[str, Any]:
-    """Erase whose user was deleted."""
-    uuid = work.arguments["account"]
-    account = Account.objects.filter(uuid=uuid).first()
-    if account is None:
-        raise NotFound(_("There is no such account."))
-    return erase(account, None, step=lambda: work.step(0))
+    """Erase whose user was deleted; tell the proofs, and why whom it leaves for the next run."""
+    proofs: list[dict[str, Any]] = []
+    waiting: dict[str, str] = {}
+    for account in pending():
+        try:
+            proofs.append(erase(account, None, step=lambda: work.step(len(proofs))))
+        except ChatHistoryError as error:
+            waiting[str(account.uuid)] = error.code
+    return {"erased": proofs, "waiting": waiting}
+
+
+registry.beat("erase", 3_600, "Erase whose user was deleted, once nothing of theirs is on hold")
 
 
 # Holds
@@ -203,14 +231,15 @@ def _erase_session(work: _Erasure, session: Session) -> None:
 
 
 def _erase_owned(work: _Erasure, table: str, model: Any) -> int:
-    found = model._base_manager.filter(account=work.account)
-    if not found.exists():
+    rows = model._base_manager.filter(account=work.account)
+    named = dict(rows.values_list("pk", "uuid")[:CHUNK])
+    if not named:
         return 0
     if model is Job:
-        for uuid in found.values_list("uuid", flat=True)[:CHUNK]:
+        for uuid in named.values():
             spool.delete(uuid)
     with Operation(work.account, work.actor, _OP) as op:
-        return removing.rows(op, table, found)
+        return removing.rows(op, table, rows.filter(pk__in=named))
 
 
 def _erase_archives(work: _Erasure) -> None:
@@ -308,7 +337,7 @@ def _erase_elsewhere(work: _Erasure, one: _Elsewhere) -> None:
 def _empty(work: _Erasure, session: Session, messages: Sequence[Message]) -> Removed:
     """Leave tombstones of their messages, and nothing of the words in what lists show."""
     docs = removing.tokens_of(session, messages)
-    titles = {text.title_from(content) for content in _texts(session, messages)}
+    titles = _titles(session, messages, Revision.objects.filter(message__in=messages))
     with Operation(session.account, work.actor, _OP) as op:
         fresh = _locked(op, session, work)
         if fresh is None:
@@ -321,18 +350,36 @@ def _empty(work: _Erasure, session: Session, messages: Sequence[Message]) -> Rem
         fresh.total_tokens -= sum(message.tokens for message in living)
         if fresh.head_seq in {message.seq for message in mine}:
             fresh.preview, fresh.preview_revision = None, fresh.preview_revision + 1
-        if fresh.title_source == Session.TitleSource.AUTO and _title(fresh) in titles:
-            removing.untitle(fresh)
-        removed = removing.empty(op, fresh, mine)
+        removed = removing.empty(op, fresh, mine) + _untitle(fresh, titles)
         removing.touch(op, fresh, *_SHOWN)
     return removed
 
 
-def _texts(session: Session, messages: Sequence[Message]) -> Iterator[str]:
-    for message in messages:
-        body = records.or_damaged(records.open_body, message, session)
-        if body is not None:
-            yield body.content
+def _titles(session: Session, messages: Sequence[Message], earlier: QuerySet[Revision]) -> set[str]:
+    """Return the automatic titles that texts of theirs have made, or may have."""
+    said = [records.or_damaged(records.open_body, message, session) for message in messages]
+    rows = earlier.select_related("message")
+    said += [records.or_damaged(records.open_revision, row, session) for row in rows]
+    return {text.title_from(body.content) for body in said if body is not None}
+
+
+def _untitle(session: Session, titles: set[str]) -> Removed:
+    """Take away a title made of their words, and the before-images that still have one."""
+    if session.title_source == Session.TitleSource.AUTO and _title(session) in titles:
+        removing.untitle(session)
+    images = removing.images_of(session).filter(table="session")
+    theirs = [change.pk for change in images if _title_before(change, session) in titles]
+    removed = Removed()
+    while count := removing.blank(images.filter(pk__in=theirs)):
+        removed["before_images"] += count
+    return removed
+
+
+def _title_before(change: Change, session: Session) -> str | None:
+    change.account = session.account
+    before = records.or_damaged(records.open_before, change, session) or {}
+    title: str | None = before.get("title")
+    return title
 
 
 def _title(session: Session) -> str | None:
@@ -361,17 +408,20 @@ def _take_back(work: _Erasure, session: Session, message: Message, times: set[da
     if shown and (before is None or message.deleted_at is not None):
         return _empty(work, session, [message])
     docs = removing.tokens_of(session, [message]).get(message.pk, [])
+    gone = Q(said_at__in=times)
+    earlier = message.revisions.filter(gone)
+    titles = _titles(session, [message] if shown else [], earlier)
     with Operation(session.account, work.actor, _OP) as op:
         fresh = _locked(op, session, work)
         if fresh is None or not removing.unmoved([message]):
             return Removed()
-        gone = Q(said_at__in=times)
         if before is not None:
             removing.unindex(docs)
             _put_back(op, fresh, message, *before)
             gone |= Q(pk=before[0].pk)
         theirs = Revision.objects.filter(gone, message=message)
         removed = Removed(revisions=removing.rows(op, "revision", theirs, fresh))
+        removed += _untitle(fresh, titles)
         removing.call_hooks(op, fresh, [message])
         removing.touch(op, fresh, *_SHOWN)
     return removed

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from chathistory import bulk, hints, ids, records, registry, spool
 from chathistory.conf import settings
-from chathistory.exceptions import Conflict, Invalid, LimitExceeded, NotFound
+from chathistory.exceptions import Conflict, Invalid, LimitExceeded, NotFound, TooMany
 from chathistory.journal import Operation
 from chathistory.models import Account, Job, Session
 
@@ -39,7 +39,7 @@ _HINTS = 100  # of one sweep: whoever follows one finds the next job by itself
 def ask(user: Any, kind: str, arguments: dict[str, Any]) -> Job:
     """Queue a job that ``user`` asked for: of a public kind, about what they may see.
 
-    ``sessions`` is a list of uuids. Raises Invalid, LimitExceeded or NotFound.
+    ``sessions`` is a list of uuids. Raises Invalid, LimitExceeded, TooMany or NotFound.
     """
     account = accounts.of(user)
     known = {name: one for name, one in registry.KINDS.items() if one.public}
@@ -56,20 +56,31 @@ def ask(user: Any, kind: str, arguments: dict[str, Any]) -> Job:
 def enqueue(
     account: Account, kind: str, arguments: dict[str, Any], *, uuid: UUID | None = None
 ) -> Job:
-    """Store a job, and when that is committed tell a worker. ``arguments`` are JSON."""
+    """Store a job, and when that is committed tell a worker. ``arguments`` are JSON.
+
+    Raises TooMany where the account, unless it is the site's own, has too many open ones.
+    """
     with Operation(account, account, f"job.{kind}") as op:
+        _require_room(account)
         job = _store(op, Job(kind=kind, uuid=uuid or ids.new_id()), arguments)
         transaction.on_commit(_hint, using=bulk.connection(Job).alias)
     return job
 
 
-def run(account: Account, kind: str, arguments: dict[str, Any], work: Callable[[], Any]) -> Job:
+def run(
+    account: Account,
+    kind: str,
+    arguments: dict[str, Any],
+    work: Callable[[], Any],
+    *,
+    uuid: UUID | None = None,
+) -> Job:
     """Do ``work`` now, inline, and keep its result or error in a Job row.
 
-    An error fails the job and is raised on; the row stays. Raises Conflict where it took so long
-    without a sign of life that somebody else has ended the job.
+    An error fails the job, an interrupt cancels it, and either is raised on; the row stays. Raises
+    Conflict where it took so long without a sign of life that somebody else has ended the job.
     """
-    job = Job(kind=kind)
+    job = Job(kind=kind, uuid=uuid or ids.new_id())
     held = working.hold(job)
     with Operation(account, account, f"job.{kind}") as op:
         job.started_at = op.at
@@ -84,13 +95,15 @@ def run(account: Account, kind: str, arguments: dict[str, Any], work: Callable[[
 def cancel(user: Any, uuid: UUID) -> Job:
     """Cancel a job of ``user``: a queued one at once, a running one at its next step.
 
-    Raises NotFound, or Conflict for a finished one.
+    Raises NotFound, or Conflict for a finished one and for one that runs within its request.
     """
-    job = reach(user, uuid)
-    with Operation(job.account, job.account, "job.cancel") as op:
-        job.refresh_from_db(fields=["state", "cancel"])
+    account = reach(user, uuid).account
+    with Operation(account, account, "job.cancel") as op:
+        job = reach(user, uuid)
         if job.state not in working.OPEN:
             raise Conflict(_("The job has finished already."), state=job.state)
+        if working.is_inline(job):
+            raise Conflict(_("It runs within its request, to the end."), state=job.state)
         if not _cancel_queued(op, job) and not job.cancel:
             job.cancel = True
             changed = op.record("job", job.uuid, before={"cancel": False})
@@ -165,10 +178,18 @@ def _hint() -> None:
     hints.send(TASK)
 
 
+def _require_room(account: Account) -> None:
+    """Let the site have as many jobs as it makes."""
+    mine = Job.objects.filter(account=account, state__in=working.OPEN)
+    if account.uuid != accounts.SYSTEM and mine.count() >= settings.MAX_JOBS:
+        raise TooMany(_("Open jobs"), settings.MAX_JOBS, settings.MAX_JOBS + 1)
+
+
 def _seen(user: Any, uuids: list[UUID]) -> list[str]:
+    """Return each session once that ``user`` may see."""
     if len(uuids) > settings.MAX_BULK:
         raise LimitExceeded("Sessions", settings.MAX_BULK, len(uuids), field="sessions")
-    return [str(Session.objects.reach(user, uuid).uuid) for uuid in uuids]
+    return [str(Session.objects.reach(user, uuid).uuid) for uuid in dict.fromkeys(uuids)]
 
 
 def _cancel_queued(op: Operation, job: Job) -> bool:

@@ -153,7 +153,7 @@ def sweep(work: Run) -> dict[str, Any]:
     nobody has said yes. A session whose keys are gone is left too, and counted.
     """
     now = timezone.now()
-    refused = retention.refusals(now)
+    refused = retention.refuse(now)
     counts: Counter[str] = Counter()
     for verb in ORDER:
         for rows in retention.due(verb, now, refused):
@@ -161,7 +161,6 @@ def sweep(work: Run) -> dict[str, Any]:
                 work.step(counts.total())
                 counts += _move_batch(rows, batch, verb, work.uuid)
     return {
-        "operation": str(work.uuid),
         **{verb: counts[verb] for verb in ORDER},
         "damaged": counts["damaged"],
         "refused": [str(policy.uuid) for policy in refused],
@@ -184,7 +183,7 @@ class _Here:
 def run(step: Callable[..., None] = lambda done, total=None: None) -> Job:
     """Move now what the next run would; ``step(done)`` is told how far. Returns the record."""
     here = _Here(accounts.system(), step)
-    return jobs.run(here.account, "lifecycle", {}, lambda: sweep(here))
+    return jobs.run(here.account, "lifecycle", {}, lambda: sweep(here), uuid=here.uuid)
 
 
 def preview() -> Iterator[tuple[str, Session]]:
@@ -227,8 +226,9 @@ def undo(user: Any, run: UUID, *, yes: bool = False) -> dict[str, int]:
     """
     if user is not None and not _is_staff(user, retention.PERMISSION):
         raise NotAllowed(_("Only staff who may change retention policies undo a run."))
-    operation, now = _operation_of(run), timezone.now()
-    left = {verb: _as_left(operation, verb) for verb in ORDER}
+    _require_ended(run)
+    now = timezone.now()
+    left = {verb: _as_left(run, verb) for verb in ORDER}
     due = 0 if yes else sum(retention.again(verb, now, rows) for verb, rows in left.items())
     if due:
         message = _(
@@ -238,19 +238,17 @@ def undo(user: Any, run: UUID, *, yes: bool = False) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for verb, rows in left.items():
         for batch in _batches(rows):
-            found = _apply(rows, batch, _taken_back(operation, batch), "session.undo", _actor(user))
+            found = _apply(rows, batch, _taken_back(run, batch), "session.undo", _actor(user))
             counts += Counter({verb: found["done"], "damaged": found["damaged"]})
     return {verb: counts[verb] for verb in (*ORDER, "damaged")}
 
 
-def _operation_of(run: UUID) -> UUID:
-    job = Job.objects.select_related("account").filter(uuid=run, kind="lifecycle").first()
+def _require_ended(run: UUID) -> None:
+    job = Job.objects.filter(uuid=run, kind="lifecycle").first()
     if job is None:
         raise NotFound(_("There is no such run."))
     if job.state in working.OPEN:
         raise Conflict(_("This run has not ended yet."), state=job.state)
-    outcome = records.open_job(job, "result") or {}
-    return UUID(outcome.get("result", {}).get("operation", job.uuid.hex))
 
 
 def _as_left(operation: UUID, verb: str) -> SessionQuerySet:

@@ -62,7 +62,7 @@ def whole(session: Session, actor: Account | None, op_name: str) -> Iterator[Rem
 
     while _revisions_of(session)[CHUNK:].exists():
         yield step(_revisions)
-    while _images_of(session)[CHUNK:].exists():
+    while images_of(session)[CHUNK:].exists():
         yield step(_images)
     while messages := list(session.messages.order_by("seq")[:CHUNK]):
         part = _messages if len(messages) == CHUNK else _last
@@ -108,7 +108,7 @@ def empty(op: Operation, session: Session, messages: Sequence[Message]) -> Remov
     bulk.update_all(messages, _EMPTIED)
     index().mark()
     uuids = [message.uuid for message in messages]
-    while count := blank(_images_of(session).filter(row__in=uuids)):
+    while count := blank(images_of(session).filter(row__in=uuids)):
         removed["before_images"] += count
     return removed
 
@@ -215,12 +215,13 @@ def _blocks(op: Operation, session: Session, blocks: set[int]) -> int:
     return rows(op, "block", found, session)
 
 
-def _images_of(session: Session) -> QuerySet[Change, Change]:
+def images_of(session: Session) -> QuerySet[Change, Change]:
+    """Return the Changes of a session, its messages and all else of it that have a before-image."""
     return Change.objects.filter(session=session.uuid, before__isnull=False)
 
 
 def _images(_op: Operation, session: Session) -> Removed:
-    return Removed(before_images=blank(_images_of(session)))
+    return Removed(before_images=blank(images_of(session)))
 
 
 def _last(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,8 +18,16 @@ from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from chathistory import workflows
-from chathistory.exceptions import Conflict, Invalid, LimitExceeded, NotAllowed, NotFound
+from chathistory import bulk, workflows
+from chathistory.exceptions import (
+    Conflict,
+    Damaged,
+    Invalid,
+    LimitExceeded,
+    MasterKeyError,
+    NotAllowed,
+    NotFound,
+)
 from chathistory.journal import Operation
 from chathistory.models import Account, RetentionPolicy, Session, Tag
 from chathistory.querysets import SessionQuerySet
@@ -126,6 +135,7 @@ def set_policy(
     account: Account | None = None,
     tag: Tag | None = None,
     yes: bool = False,
+    add: bool = False,
     **said: Any,
 ) -> RetentionPolicy:
     """Change what a policy says; the one of the site where no scope is given.
@@ -133,9 +143,10 @@ def set_policy(
     ``said`` are seconds by field of ``TIMES`` and ``pinned_too``: None is what the wider policy
     says, 0 is never. Staff set policies of the site, a workflow or an account; a tag's are its
     owner's. A policy that would move every live session of its scope to the trash needs ``yes``,
-    now and whenever it runs. The same again writes nothing.
+    now and whenever it runs. The same again writes nothing. ``add`` is only for a scope without.
 
-    Raises NotAllowed, NotFound, Invalid, LimitExceeded, or Conflict naming how many.
+    Raises NotAllowed, NotFound, Invalid, LimitExceeded, or Conflict naming how many ``sessions``,
+    or the ``policy`` that is there already.
     """
     account = _owner(user, workflow, account, tag)
     wanted = {field: _clean(field, value) for field, value in said.items()}
@@ -143,10 +154,15 @@ def set_policy(
     actor = None if user is None else accounts.of(user)
     with Operation(account or accounts.system(), actor, "policy.set") as op:
         policy = RetentionPolicy.objects.filter(**scope).first() or RetentionPolicy(**scope)
-        old = {field: getattr(policy, field) for field in (*FIELDS, "confirmed")}
-        wanted["confirmed"] = yes or (policy.confirmed and not _loosens(wanted, old))
+        if add and policy.pk is not None:
+            raise Conflict(_("There is a policy of this already."), policy=str(policy.uuid))
+        old = {field: getattr(policy, field) for field in (*FIELDS, "confirmed", "refused_at")}
+        loosens = _loosens(wanted, old)
+        wanted["confirmed"] = yes or (policy.confirmed and not loosens)
+        wanted["refused_at"] = None if yes or loosens else policy.refused_at
         if policy.pk is None or wanted.items() - old.items():
             _store(op, policy, wanted, old)
+        if loosens:
             _refuse_everything(policy, op.at)
     return policy
 
@@ -155,7 +171,8 @@ def _store(
     op: Operation, policy: RetentionPolicy, wanted: dict[str, Any], old: dict[str, Any]
 ) -> None:
     is_new = policy.pk is None
-    old = old | {"updated_at": policy.updated_at.isoformat()}
+    times = {"updated_at": policy.updated_at, "refused_at": policy.refused_at}
+    old = old | {name: at and at.isoformat() for name, at in times.items()}
     for field, value in wanted.items():
         setattr(policy, field, value)
     policy.updated_at = op.at
@@ -199,6 +216,10 @@ def _clean(field: str, value: Any) -> Any:
         return value
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise Invalid(_("A whole number of seconds is needed; 0 is never."), field=field)
+    return _bounded(value, field)
+
+
+def _bounded(value: int | None, field: str) -> int | None:
     if value is not None and value > _LONGEST:
         raise LimitExceeded(_("Seconds"), _LONGEST, value, field=field)
     return value
@@ -207,7 +228,8 @@ def _clean(field: str, value: Any) -> Any:
 def seconds(period: str, field: str = "") -> int | None:
     """Return the seconds that a period such as ``1h`` or ``30d`` is.
 
-    ``never`` is 0 and ``default`` is None: what the wider policy says. Raises Invalid.
+    ``never`` is 0 and ``default`` is None: what the wider policy says. Raises Invalid or
+    LimitExceeded.
     """
     words = {"never": 0, "default": None}
     if (given := period.strip().lower()) in words:
@@ -215,7 +237,7 @@ def seconds(period: str, field: str = "") -> int | None:
     found = _PERIOD.fullmatch(given)
     if found is None:
         raise Invalid(_("A period such as 90m, 1h or 30d, or never, or default."), field=field)
-    return int(found[1]) * _UNITS[found[2] or "s"]
+    return _bounded(int(found[1]) * _UNITS[found[2] or "s"], field)
 
 
 def period(value: int | None) -> str:
@@ -251,10 +273,31 @@ def again(verb: str, now: datetime, sessions: SessionQuerySet) -> int:
 def refusals(now: datetime) -> list[RetentionPolicy]:
     """Return the policies that would move every live session of their scope to the trash now.
 
-    Those that somebody has said yes to are not among them.
+    Those that were refused before are among them, until somebody says yes or changes them.
     """
     wary = RetentionPolicy.objects.filter(confirmed=False, delete_after__gt=0).order_by("pk")
-    return [policy for policy in wary.iterator() if _takes_everything(policy, now)]
+    rows = wary.select_related("account").iterator()
+    return [policy for policy in rows if policy.refused_at or _takes_everything(policy, now)]
+
+
+def refuse(now: datetime) -> list[RetentionPolicy]:
+    """Return the refusals, and keep them: a session that is spared later does not lift them."""
+    refused = refusals(now)
+    for policy in refused:
+        if policy.refused_at is None:
+            # An account whose keys do not open has no journal; the next run refuses again.
+            with suppress(Damaged, MasterKeyError):
+                _keep_refused(policy)
+    return refused
+
+
+def _keep_refused(policy: RetentionPolicy) -> None:
+    with Operation(policy.account or accounts.system(), None, "policy.refuse") as op:
+        row = bulk.get(RetentionPolicy, id=policy.pk, changed=policy.changed)
+        if row is not None:
+            row.refused_at = op.at
+            row.changed = op.record("policy", row.uuid, before={"refused_at": None})
+            bulk.update(row, ["refused_at", "changed"])
 
 
 def _parts(verb: str, now: datetime, refused: Collection[RetentionPolicy]) -> list[Q]:

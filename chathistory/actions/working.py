@@ -139,16 +139,21 @@ def perform(uuid: UUID) -> bool:
 
 def hold(job: Job) -> Work:
     """Return work on a job that is about to be stored, held from its first moment."""
-    work = Work(job, uuid4())
+    work = Work(job, job.uuid)
     job.state, job.holder, job.attempts = Job.State.RUNNING, work.holder, 1
     job.lease = timezone.now() + _lease()
     return work
 
 
+def is_inline(job: Job) -> bool:
+    """Tell whether whoever stored a job works on it, and never asks whether it is cancelled."""
+    return job.holder == job.uuid
+
+
 def inline(work: Work, function: Callable[[], Any]) -> Any:
     """Run ``function`` for a job in hand, finish the job by what comes of it, and return that.
 
-    Errors are raised on.
+    Errors are raised on, and so is what stops the process, which cancels the job.
     """
     try:
         with _kept(work):
@@ -158,6 +163,10 @@ def inline(work: Work, function: Callable[[], Any]) -> Any:
         raise
     except Exception:
         finish(work, Job.State.FAILED, _unexpected())
+        raise
+    except BaseException:
+        _close_link()
+        finish(work, Job.State.CANCELLED, {})
         raise
     finish(work, Job.State.DONE, {"result": result})
     return result
@@ -251,11 +260,16 @@ def _unexpected() -> dict[str, Any]:
 
 def _hand_back(work: Work, *, counts: bool) -> None:
     """Queue a job again; being stopped from outside does not count as an attempt."""
-    link = bulk.connection(Job)
-    if not link.in_atomic_block:
-        link.close()  # it may have been stopped in the middle of a statement
+    _close_link()
     attempts = F("attempts") if counts else F("attempts") - 1
     work.mine().update(state=Job.State.QUEUED, holder=None, lease=None, attempts=attempts)
+
+
+def _close_link() -> None:
+    """Begin anew after a stop, which may have come in the middle of a statement."""
+    link = bulk.connection(Job)
+    if not link.in_atomic_block:
+        link.close()
 
 
 @contextmanager

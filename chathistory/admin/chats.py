@@ -27,7 +27,7 @@ class AccountAdmin(ReadOnlyAdmin):
     """Owners."""
 
     related = ("user",)
-    list_display = ("uuid", "user", "seq", "at", "created_at")
+    list_display = ("uuid", "user", "seq", "at", "created_at", "erase_asked_at", "erased_at")
     search_fields = ("uuid",)
 
 

@@ -9,7 +9,9 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AdminSplitDateTime, ForeignKeyRawIdWidget
 from django.contrib.auth import get_user_model
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from chathistory import workflows
@@ -32,8 +34,26 @@ def _workflows() -> list[tuple[str, Any]]:
     ]
 
 
-def _period(label: Any) -> forms.CharField:
-    return forms.CharField(label=label, initial="default", help_text=_HELP)
+class PeriodField(forms.CharField):
+    """Seconds, written as a period; None is ``default``, and so is no empty value."""
+
+    empty_values = [""]
+
+    def to_python(self, value: Any) -> Any:
+        """Return the seconds; what is no period is an error of this field."""
+        given = super().to_python(value)
+        try:
+            return retention.seconds(given) if given else given
+        except ChatHistoryError as error:
+            raise forms.ValidationError(str(error)) from None
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show seconds as a period, and what somebody wrote as it is."""
+        return value if isinstance(value, str) else retention.period(value)
+
+
+def _period(label: Any) -> PeriodField:
+    return PeriodField(label=label, help_text=_HELP)
 
 
 class PolicyForm(_ModelForm):
@@ -67,22 +87,17 @@ class PolicyForm(_ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk is not None:
-            times = {name: getattr(self.instance, name) for name in retention.TIMES}
-            self.initial.update({name: retention.period(times[name]) for name in times})
-            self.initial.update(pinned_too=self.instance.pinned_too)
+        self.initial.update({name: getattr(self.instance, name) for name in retention.FIELDS})
 
     def clean(self) -> dict[str, Any]:
         """Set the policy; what the verb refuses is said at its field."""
         values = super().clean() or {}
         if not self.errors:
             try:
-                times = {name: retention.seconds(values[name], name) for name in retention.TIMES}
-                values |= times
                 self.instance = self._set(values)
             except ChatHistoryError as error:
                 field = error.data.get("field")
-                self.add_error(field if field in self.fields else None, str(error))
+                self.add_error(field if field in self.fields else None, _said(error))
         return values
 
     def _set(self, values: dict[str, Any]) -> RetentionPolicy:
@@ -92,8 +107,18 @@ class PolicyForm(_ModelForm):
             workflow=old.workflow or values.get("workflow", ""),
             account=old.account or values.get("account"),
             yes=values["yes"],
+            add=old.pk is None,
             **{name: values[name] for name in retention.FIELDS},
         )
+
+
+def _said(error: ChatHistoryError) -> str:
+    """Return what the verb says, with a link to the policy that is in the way, if one is."""
+    if "policy" not in error.data:
+        return str(error)
+    taken = RetentionPolicy.objects.get(uuid=error.data["policy"])
+    url = reverse("admin:chathistory_retentionpolicy_change", args=[taken.pk])
+    return format_html('{} <a href="{}">{}</a>', error, url, _("Change that one."))
 
 
 class RestoreForm(forms.Form):

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chathistory import records
 from chathistory.actions import retention
-from chathistory.models import Job, Lease, RetentionPolicy, Token
+from chathistory.models import Job, Lease, RetentionPolicy, Seeded, Token
 
 from .base import ReadOnlyAdmin, opened
 from .forms import PolicyForm
@@ -53,6 +53,14 @@ class LeaseAdmin(ReadOnlyAdmin):
     list_display = ("name", "holder", "until")
 
 
+@admin.register(Seeded)
+class SeededAdmin(ReadOnlyAdmin):
+    """Which beat entries were made, and are not made again."""
+
+    related = ()
+    list_display = ("name",)
+
+
 @admin.register(Token)
 class TokenAdmin(ReadOnlyAdmin):
     """API tokens; of the secret not even the hash."""
@@ -70,7 +78,7 @@ class RetentionPolicyAdmin(ReadOnlyAdmin):
     related = ("account", "tag")
     list_display = (
         *("uuid", "workflow", "account", "tag", "idle_after", "archive_after", "delete_after"),
-        *("trash_for", "pinned_too", "confirmed"),
+        *("trash_for", "pinned_too", "confirmed", "refused_at"),
     )
     search_fields = ("uuid",)
 

@@ -27,6 +27,7 @@ from chathistory.exceptions import (
     NotAllowed,
     NotFound,
     Stale,
+    TooMany,
     Unavailable,
 )
 
@@ -39,6 +40,7 @@ STATUSES: list[tuple[type[ChatHistoryError], int]] = [
     (NotAllowed, status.HTTP_403_FORBIDDEN),
     (Stale, status.HTTP_412_PRECONDITION_FAILED),
     (Conflict, status.HTTP_409_CONFLICT),
+    (TooMany, status.HTTP_429_TOO_MANY_REQUESTS),
     (LimitExceeded, status.HTTP_413_REQUEST_ENTITY_TOO_LARGE),
     (Invalid, status.HTTP_400_BAD_REQUEST),
     (Unavailable, status.HTTP_503_SERVICE_UNAVAILABLE),

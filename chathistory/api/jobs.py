@@ -61,7 +61,7 @@ class JobsView(View):
         responses={202: serializers.JobOut},
     )
     def post(self, request: Request) -> Response:
-        """Queue a job: ``cleanup``, ``compress`` or ``export``, or whatever the site adds."""
+        """Queue a job: ``backup``, ``cleanup``, ``compress``, ``export``, or what the site adds."""
         values = parsed(serializers.JobCreate, request)
         job = jobs.ask(request.user, values.pop("kind"), values)
         return Response(job_json(job), status=202)

@@ -22,12 +22,12 @@ from django.contrib.auth.models import Group
 from django.db import models
 
 from chathistory.exceptions import Unavailable
-from chathistory.models import Account, Backup, Job, Lease, Share, Token
+from chathistory.models import Account, Backup, Job, Lease, Seeded, Share, Token
 
 _OURS = Account._meta.db_table.removesuffix("account")
 _ACCOUNT = Account._meta.db_table
 #: Ours, but the running site's.
-_PASSING: tuple[type[models.Model], ...] = (Job, Token, Lease, Backup)
+_PASSING: tuple[type[models.Model], ...] = (Job, Token, Lease, Seeded, Backup)
 _PATIENCE = 60.0  # seconds for which others may hold the file
 
 

@@ -189,6 +189,59 @@ def test_happy_a_title_made_of_their_words_goes_with_them(alice, bob, talk, invi
     assert records.title_of(fresh(session)) == "zebra"
 
 
+def test_happy_the_file_of_a_job_that_comes_in_meanwhile_goes_too(alice, tmp_path, monkeypatch):
+    account, delete, late = accounts.of(alice), spool.delete, [1]
+
+    def make():
+        with spool.Writer(jobs.enqueue(account, "export", {}).uuid) as file:
+            file.finish()
+
+    def delete_and_make(uuid):
+        delete(uuid)
+        if late:
+            late.pop(), make()
+            Job.objects.exclude(uuid=uuid).update(id=0)  # it is found first
+
+    make()
+    monkeypatch.setattr(erase, "CHUNK", 1)
+    monkeypatch.setattr(removing, "CHUNK", 1)
+    monkeypatch.setattr(spool, "delete", delete_and_make)
+    erase.erase(account, None)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def images(session):
+    """Return every title that the journal still knows of a session."""
+    rows = Change.objects.filter(session=session.uuid, table="session", before__isnull=False)
+    return [records.open_before(row, fresh(session)).get("title") for row in rows]
+
+
+def test_happy_nor_does_the_journal_keep_such_a_title(alice, bob, talk, invite):
+    named, edited, changed = talk(), talk(), talk("zebra", "stripes")
+    for session in (named, edited):
+        invite(session, bob, "read", "write")
+        messages.append(session, bob, "user", "the heron is mine")
+    sessions.rename(named, alice, "my own")
+    messages.edit(edited.messages.get(), alice, "a zebra")
+    invite(changed, bob, "read", "edit")
+    messages.edit(changed.messages.get(seq=1), bob, "heron")
+    messages.edit(changed.messages.get(seq=1), bob, "crane")
+    assert records.title_of(fresh(changed)) == "crane"
+    assert {"the heron is mine", "zebra", "heron"} <= {
+        *images(named),
+        *images(edited),
+        *images(changed),
+    }
+    proof = erase.erase(accounts.of(bob), None)
+    assert {*images(named), *images(edited), *images(changed)} <= {None, "zebra"}
+    assert "zebra" in images(changed)
+    assert proof["removed"]["before_images"] >= 3
+    assert records.title_of(fresh(named)) == "my own"
+    assert records.title_of(fresh(changed)).startswith("Chat ")
+    for word in ("heron", "crane"):
+        assert search(alice, word).titles == []
+
+
 def test_happy_what_they_changed_says_again_what_it_said(alice, bob, talk, invite):
     session = talk("zebra", "stripes", "lake")
     invite(session, bob, "read", "edit")

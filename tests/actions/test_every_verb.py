@@ -30,6 +30,7 @@ HELPERS = {
     "archives.folder": "a place",
     "archives.discard": "part of erase.erase; see test_erase_archives.py",
     "archives.of": "a look-up",
+    "erase.pending": "a look-up, part of the hourly run; see test_erase_ask.py",
     "exchange.read": "reads a file; see test_import.py",
     "jobs.outcome_of": "opens a record",
     "jobs.reach": "a look-up through the gate",
@@ -41,6 +42,7 @@ HELPERS = {
     "retention.effective": "a look-up; see test_retention_set_policy.py",
     "retention.effective_all": "a look-up; see test_retention_set_policy.py",
     "retention.period": "writes an argument as it is read",
+    "retention.refuse": "part of sweep; see test_lifecycle_sweep.py",
     "retention.refusals": "a look-up, part of sweep",
     "retention.seconds": "reads an argument",
     "retention.seed": "what a new site has; see test_retention_set_policy.py",
@@ -58,6 +60,7 @@ HELPERS = {
     "working.finish": "the end of perform and run",
     "working.free": "a condition of perform and sweep",
     "working.hold": "the beginning of run",
+    "working.is_inline": "part of cancel",
     "working.inline": "the middle of run",
 }
 

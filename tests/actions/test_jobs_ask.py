@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from chathistory import ids, records
-from chathistory.actions import jobs
+from chathistory.actions import accounts, jobs
 from chathistory.conf import settings as conf
-from chathistory.exceptions import Invalid, LimitExceeded, NotAllowed, NotFound
+from chathistory.exceptions import Invalid, LimitExceeded, NotAllowed, NotFound, TooMany
 from chathistory.models import Change, Job
 from tests.actions.kinds import register
 
@@ -54,8 +54,38 @@ def test_malformed_arguments_are_refused(alice, settings):
     assert not Job.objects.exists()
 
 
+def test_malformed_more_than_may_be_open_are_refused(alice, bob, settings):
+    settings.CHATHISTORY_MAX_JOBS = 2
+    first = jobs.ask(alice, "export", {})
+    Job.objects.update(state="running")
+    jobs.ask(alice, "cleanup", {})
+    changes = Change.objects.count()
+    with pytest.raises(TooMany) as refused:
+        jobs.ask(alice, "export", {})
+    assert (refused.value.data["limit"], refused.value.data["given"]) == (2, 3)
+    assert (Job.objects.count(), Change.objects.count()) == (2, changes)
+    jobs.ask(bob, "export", {})
+    for _ in range(3):
+        jobs.enqueue(accounts.system(), "check", {})
+    Job.objects.filter(pk=first.pk).update(state="done")
+    assert jobs.ask(alice, "export", {}).state == "queued"
+
+
+def test_repeated_names_of_a_session_are_one(alice, talk):
+    session = talk("rye")
+    job = jobs.ask(alice, "export", {"sessions": [session.uuid] * 3})
+    assert records.open_job(job, "arguments") == {"sessions": [str(session.uuid)]}
+
+
 def test_repeated_makes_a_job_each_time(alice):
     assert len({jobs.ask(alice, "export", {}).uuid for _ in range(3)}) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_concurrent_no_more_than_may_be_open(alice, together, settings):
+    settings.CHATHISTORY_MAX_JOBS = 3
+    made = together(*[lambda: jobs.ask(alice, "export", {})] * 6)
+    assert sum(isinstance(one, TooMany) for one in made) == Job.objects.count() == 3
 
 
 @pytest.mark.django_db(transaction=True)

@@ -71,6 +71,40 @@ def test_malformed_a_finished_job_is_a_conflict(alice, state):
     assert refused.value.data["state"] == state
 
 
+def test_malformed_a_job_that_goes_meanwhile_is_not_found(alice, monkeypatch):
+    class Late(jobs.Operation):
+        def __enter__(self):
+            Job.objects.all().delete()
+            return super().__enter__()
+
+    job = jobs.enqueue(accounts.of(alice), "export", {})
+    monkeypatch.setattr(jobs, "Operation", Late)
+    with pytest.raises(NotFound):
+        jobs.cancel(alice, job.uuid)
+
+
+def test_malformed_what_runs_within_its_request_is_a_conflict(alice):
+    def work():
+        with pytest.raises(Conflict) as refused:
+            jobs.cancel(alice, Job.objects.get().uuid)
+        return refused.value.data["state"]
+
+    job = jobs.run(accounts.of(alice), "import", {}, work)
+    assert ended(job) == ("done", "running")
+    assert not Job.objects.get().cancel
+
+
+def test_happy_what_its_request_has_left_is_cancelled(alice, monkeypatch):
+    kind = register(monkeypatch, lambda work: jobs.cancel(alice, work.uuid) and work.step(1))
+    job = Job(kind=kind)
+    working.hold(job)
+    stored = jobs.enqueue(accounts.of(alice), kind, {}, uuid=job.uuid)
+    past = job.lease - 2 * (job.lease - job.created_at)
+    Job.objects.update(state="running", holder=job.holder, lease=past)
+    assert working.perform(stored.uuid) is True
+    assert ended(stored) == ("cancelled", None)
+
+
 def test_repeated_on_a_running_job_changes_nothing_more(alice):
     job = jobs.enqueue(accounts.of(alice), "export", {})
     Job.objects.update(state="running")

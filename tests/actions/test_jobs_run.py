@@ -63,6 +63,18 @@ def test_malformed_work_fails_the_job_and_the_row_stays(alice, work, error, kept
     assert records.open_job(row, "result") == {"error": kept}
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_malformed_work_that_is_interrupted_is_cancelled(alice):
+    uuid = ids.new_id()
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run(accounts.of(alice), "import", {}, interrupt, uuid=uuid)
+    row = Job.objects.select_related("account").get(uuid=uuid)
+    assert (row.state, row.holder, records.open_job(row, "result")) == ("cancelled", None, {})
+
+
 def test_malformed_arguments_store_nothing(alice):
     with pytest.raises(TypeError):
         jobs.run(accounts.of(alice), "import", {"file": object()}, dict)

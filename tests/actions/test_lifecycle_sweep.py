@@ -21,7 +21,7 @@ NOTHING = {"delete": 0, "archive": 0, "idle": 0, "damaged": 0, "refused": []}
 
 
 def told(result: dict) -> dict:
-    return {name: value for name, value in result.items() if name not in ("operation", "run")}
+    return {name: value for name, value in result.items() if name != "run"}
 
 
 def states() -> Counter:
@@ -88,7 +88,7 @@ def test_happy_a_run_is_a_job_and_its_changes_carry_one_operation(bob, talk, tim
     result = run()
     job = Job.objects.get(uuid=result["run"])
     assert (job.kind, job.state, job.account) == ("lifecycle", "done", accounts.system())
-    changes = Change.objects.filter(operation=result["operation"])
+    changes = Change.objects.filter(operation=result["run"])
     assert Counter(changes.values_list("op", flat=True)) == {"session.archive": 3}
     assert changes.values("account").distinct().count() == 2
 
@@ -164,6 +164,51 @@ def test_malformed_a_policy_that_takes_everything_waits_for_a_yes(talk, time_mac
     assert told(run()) == NOTHING | {"refused": [str(policy.uuid)]}
     retention.set_policy(None, delete_after=90 * 86_400, yes=True)
     assert told(run()) == NOTHING | {"delete": 2}
+
+
+@pytest.mark.parametrize("spared", ["a new one", "a pin", "a hold"])
+def test_malformed_what_was_refused_stays_so_until_somebody_says_yes(
+    alice, talk, time_machine, spared
+):
+    old = talk("one"), talk("two")
+    policy = retention.set_policy(None, delete_after=90 * 86_400)
+    later(time_machine, 91 * DAY)
+    assert run()["refused"] == [str(policy.uuid)]
+    (change,) = Change.objects.filter(op="policy.refuse")
+    assert (change.row, change.account) == (policy.uuid, accounts.system())
+    if spared == "a new one":
+        talk("three")
+    if spared == "a pin":
+        sessions.pin(old[0], alice)
+    if spared == "a hold":
+        lifecycle.hold(old[0], None, True, "Case 12")
+    retention.set_policy(None, trash_for=86_400)
+    assert "delete" not in previewed().values()
+    assert (run()["delete"], run()["refused"]) == (0, [str(policy.uuid)])
+    assert Change.objects.filter(op="policy.refuse").count() == 1
+    retention.set_policy(None, delete_after=90 * 86_400, yes=True)
+    result = run()
+    assert (result["delete"], result["refused"]) == (2 if spared == "a new one" else 1, [])
+
+
+def test_malformed_what_was_refused_is_lifted_by_a_change(talk, time_machine):
+    talk("one")
+    retention.set_policy(None, delete_after=90 * 86_400)
+    later(time_machine, 91 * DAY)
+    run(), talk("two")
+    retention.set_policy(None, delete_after=89 * 86_400)
+    assert RetentionPolicy.objects.get().refused_at is None
+    assert (run()["delete"], run()["refused"]) == (1, [])
+
+
+def test_malformed_an_account_without_keys_is_refused_all_the_same(bob, talk, time_machine):
+    accounts.system()
+    lost = talk("lost", user=bob).account
+    policy = retention.set_policy(None, account=lost, delete_after=86_400)
+    DataKey.objects.filter(account=lost, purpose="account").update(master_wrapped=b"\1xx")
+    keyring.forget()
+    later(time_machine, 2 * DAY)
+    assert run()["refused"] == run()["refused"] == [str(policy.uuid)]
 
 
 def test_malformed_one_refused_policy_does_not_stop_another(bob, talk, time_machine):

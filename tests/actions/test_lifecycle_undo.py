@@ -146,6 +146,29 @@ def test_happy_a_run_that_was_stopped_half_way_can_be_undone(talk, time_machine,
     assert shown() == before
 
 
+@pytest.mark.parametrize("state", ["cancelled", "failed"])
+def test_happy_a_command_that_was_stopped_half_way_can_be_undone(
+    talk, time_machine, monkeypatch, state
+):
+    monkeypatch.setattr(lifecycle, "_SESSIONS", 1)
+    for said in "abcd":
+        talk(said)
+    before = shown()
+    later(time_machine, 31 * DAY)
+    error = {"cancelled": KeyboardInterrupt, "failed": ZeroDivisionError}[state]
+
+    def stop(done: int, total: int | None = None) -> None:
+        if done == 2:
+            raise error
+
+    with pytest.raises(error):
+        lifecycle.run(stop)
+    job = Job.objects.get(kind="lifecycle")
+    assert job.state == state
+    assert lifecycle.undo(None, job.uuid, yes=True) == NOTHING | {"archive": 2}
+    assert shown() == before
+
+
 def test_stranger_is_not_allowed(alice, nobody, thrown):
     _old, _before, mistake = thrown
     before = shown()

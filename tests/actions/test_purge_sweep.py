@@ -9,7 +9,16 @@ from django.db import connection
 from django.utils import timezone
 
 from chathistory import ledger, records, registry, represent, wiping
-from chathistory.actions import accounts, jobs, messages, packing, purge, retention, sessions
+from chathistory.actions import (
+    accounts,
+    jobs,
+    messages,
+    packing,
+    purge,
+    removing,
+    retention,
+    sessions,
+)
 from chathistory.exceptions import Invalid, Unavailable
 from chathistory.models import Block, Change, Message, Revision, Session
 from chathistory.search.base import index
@@ -136,6 +145,29 @@ def test_happy_before_images_live_35_days(alice, talk, time_machine):
     (left,) = Change.objects.filter(before__isnull=False)
     assert left.at == timezone.now() - 5 * DAY - timedelta(seconds=1)
     assert Change.objects.filter(session=session.uuid).count() == 7
+
+
+def test_happy_before_images_of_a_clock_that_stood_ahead_are_passed_by(
+    alice, bob, talk, time_machine, monkeypatch
+):
+    monkeypatch.setattr(purge, "CHUNK", 2)
+    monkeypatch.setattr(removing, "CHUNK", 2)
+    later(time_machine, 400 * DAY)
+    ahead = talk("one", "two", "three")
+    later(time_machine, -400 * DAY)
+    session = talk("four", "five", user=bob)
+    later(time_machine, 36 * DAY)
+    assert run() == {"before_images": 2}
+    left = Change.objects.filter(before__isnull=False)
+    assert set(left.values_list("session", flat=True)) == {ahead.uuid}
+    assert left.count() == 3
+    assert Change.objects.filter(session=session.uuid).exists()
+
+
+def test_happy_it_finds_old_images_by_the_index(db):
+    if connection.vendor == "sqlite":
+        due = Change.objects.filter(before__isnull=False, at__lt=timezone.now()).order_by("at")
+        assert "ch_change_oldest (at<?)" in due.explain()
 
 
 @pytest.mark.django_db(transaction=True)

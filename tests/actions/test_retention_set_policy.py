@@ -191,6 +191,17 @@ def test_malformed_what_would_throw_everything_away_needs_a_yes(alice, bob, talk
     assert not retention.set_policy(None, delete_after=days(1)).confirmed, "it holds for none"
 
 
+@pytest.mark.parametrize("said", [{"trash_for": 1}, {"idle_after": 0}, {"archive_after": None}])
+def test_malformed_what_it_does_not_touch_needs_no_yes(talk, time_machine, said):
+    talk("one")
+    retention.set_policy(None, delete_after=days(1))
+    later(time_machine, 2 * DAY)
+    policy = retention.set_policy(None, **said)
+    assert (policy.delete_after, policy.confirmed) == (days(1), False)
+    with pytest.raises(Conflict):
+        retention.set_policy(None, pinned_too=True)
+
+
 @pytest.mark.parametrize("spared", ["a new one", "a pin", "a hold", "a longer tag"])
 def test_malformed_or_not_is_a_matter_of_a_single_session(
     alice, talk, tagged, time_machine, spared
@@ -227,6 +238,14 @@ def test_repeated_a_yes_lasts_until_what_it_was_said_to_changes(db):
     assert retention.set_policy(None, idle_after=60).confirmed
     assert retention.set_policy(None, delete_after=60).confirmed
     assert not retention.set_policy(None, delete_after=30).confirmed
+
+
+def test_repeated_a_policy_is_added_once(db):
+    policy = retention.set_policy(None, workflow="tutor", idle_after=60, add=True)
+    with pytest.raises(Conflict) as refused:
+        retention.set_policy(None, workflow="tutor", idle_after=90, add=True)
+    assert refused.value.data["policy"] == str(policy.uuid)
+    assert RetentionPolicy.objects.get(workflow="tutor").idle_after == 60
 
 
 @pytest.mark.django_db(transaction=True)

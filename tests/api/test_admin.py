@@ -26,6 +26,7 @@ from chathistory.models import (
     Message,
     RetentionPolicy,
     Revision,
+    Seeded,
     Session,
     Share,
     Tag,
@@ -91,6 +92,7 @@ def test_every_model_is_registered() -> None:
         Backup,
         Lease,
         RetentionPolicy,
+        Seeded,
     }  # whose form has tests of its own
 
 

@@ -72,6 +72,32 @@ def test_policies_of_a_workflow_and_an_account_are_added(clerk: Client, alice: U
     assert (policy.trash_for, policy.account) == (8 * 86_400, account)
 
 
+def test_a_policy_that_is_there_is_not_added_again(clerk: Client, alice: User) -> None:
+    account = accounts.of(alice)
+    mine = retention.set_policy(None, account=account, delete_after=0)
+    tutor = retention.set_policy(None, workflow="tutor", idle_after=60)
+    for scope, there in (
+        ({"account": account.pk}, mine),
+        ({"workflow": "tutor"}, tutor),
+        ({}, site()),
+    ):
+        answer = clerk.post(ADD, FIELDS | scope | {"idle_after": "2h"})
+        assert answer.status_code == 200
+        assert f'already. <a href="{change(there)}">Change' in answer.content.decode()
+        kept = RetentionPolicy.objects.get(pk=there.pk)
+        assert (kept.idle_after, kept.delete_after) == (there.idle_after, there.delete_after)
+
+
+def test_each_wrong_field_has_its_own_error_and_keeps_what_was_written(clerk: Client) -> None:
+    wrong = {"idle_after": "soon", "trash_for": "99999999d", "archive_after": "a month"}
+    answer = clerk.post(change(site()), FIELDS | wrong)
+    errors = answer.context["adminform"].form.errors
+    assert set(errors) == set(wrong)
+    assert "at most" in errors["trash_for"][0]
+    shown = answer.content.decode()
+    assert all(f'value="{written}"' in shown for written in wrong.values())
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [

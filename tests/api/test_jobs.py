@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from chathistory import registry
 from chathistory.actions import tokens, working
+from chathistory.api.jobs import JobsView
 from chathistory.models import Job
 from tests.api.client import Api, problem, unchanged
 
@@ -68,6 +71,11 @@ def test_an_unknown_kind_names_the_known(api: Api) -> None:
     assert "tidy" not in said
 
 
+def test_its_description_names_every_kind() -> None:
+    public = {name for name, kind in registry.KINDS.items() if kind.public}
+    assert set(re.findall(r"``(\w+)``", JobsView.post.__doc__ or "")) == public
+
+
 def test_a_queued_job_is_cancelled_either_way_and_once(api: Api) -> None:
     for cancel in (lambda id: api.delete(f"jobs/{id}"), lambda id: api.post(f"jobs/{id}/cancel")):
         job = api.post("jobs", {"kind": "export"}).json()
@@ -82,6 +90,15 @@ def test_a_running_job_says_that_it_is_to_stop(api: Api) -> None:
     Job.objects.update(state="running")
     answer = api.delete(f"jobs/{job['id']}").json()
     assert (answer["state"], answer["cancel"]) == ("running", True)
+
+
+def test_too_many_at_once_are_refused(api: Api, settings: Any) -> None:
+    settings.CHATHISTORY_MAX_JOBS = 2
+    for _ in range(2):
+        assert api.post("jobs", {"kind": "export"}).status_code == 202
+    with unchanged():
+        said = problem(api.post("jobs", {"kind": "export"}), 429, "limit_exceeded")
+    assert said["limit"] == 2
 
 
 def test_strangers_find_nothing(api: Api, charlie_api: Api, anonymous: Api) -> None:

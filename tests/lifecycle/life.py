@@ -83,6 +83,7 @@ class Policy:
     trash_for: int | None = None
     pinned_too: bool | None = None
     confirmed: bool = False
+    refused: bool = False
 
     def covers(self, chat: Chat) -> bool:
         """Tell whether a chat is in the scope."""
@@ -135,7 +136,7 @@ class Model:
     def refused(self, now: datetime) -> list[Policy]:
         """Return the policies that wait for a yes."""
         wary = [one for one in self.policies if one.delete_after and not one.confirmed]
-        return [one for one in wary if self.takes_everything(one, now)]
+        return [one for one in wary if one.refused or self.takes_everything(one, now)]
 
     def due(self, now: datetime) -> dict[UUID, str]:
         """Return what a run is to do."""
@@ -390,11 +391,11 @@ class Life(RuleBasedStateMachine):
         new = replace(policy, **said)
         same = (new.delete_after, new.pinned_too) == (policy.delete_after, policy.pinned_too)
         new.confirmed = yes or (policy.confirmed and same)
+        new.refused = policy.refused and same and not yes
         kept = self.model.policies
         self.model.policies = [*(one for one in kept if one is not policy), new]
-        changes = new != policy or policy not in kept
         wary = bool(new.delete_after) and not new.confirmed
-        refused = changes and wary and self.model.takes_everything(new, now)
+        refused = not same and wary and self.model.takes_everything(new, now)
         if self.refuses(refused, lambda: retention.set_policy(None, yes=yes, **scope, **said)):
             self.model.policies = kept
 
@@ -422,6 +423,8 @@ class Life(RuleBasedStateMachine):
             verb: list(due.values()).count(verb) for verb in lifecycle.ORDER
         }
         assert (result["damaged"], len(result["refused"])) == (0, len(waiting))
+        for policy in waiting:
+            policy.refused = True
         for uuid, verb in due.items():
             move(self.model, self.model.chats[uuid], verb, at)
         done = {uuid: (kept[uuid], self.model.chats[uuid].version) for uuid in due}

@@ -108,6 +108,12 @@ def test_it_sets_policies_of_every_scope(alice, talk):
         (["--hold", str(ids.new_id()), "--reason", "x"], "no such session"),
         (["--undo", "nonsense"], "invalid UUID"),
         (["--run", "--dry-run"], "not allowed with"),
+        (["--run", "--account", "alice"], "--account goes only with --set"),
+        (["--dry-run", "--workflow", "tutor"], "--workflow goes only with --set"),
+        (["--workflow", "tutor"], "--workflow goes only with --set"),
+        (["--run", "--tag", "x"], "--tag goes only with --set"),
+        (["--run", "--yes"], "--yes goes only with --set or --undo"),
+        (["--set", "idle_after=1h", "--reason", "x"], "--reason goes only with --hold or --rel"),
     ],
 )
 def test_what_makes_no_sense_is_refused(alice, arguments, why):

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from chathistory import registry
-from chathistory.models import Lease
+from chathistory.models import Lease, Seeded
 from chathistory.tasks import scheduler
 from project import environ
 from tests.tasks.conftest import use_broker
@@ -75,12 +75,28 @@ def test_entries_are_made_once_and_edits_survive() -> None:
     slower = IntervalSchedule.objects.create(every=7, period=IntervalSchedule.HOURS)
     edited = {"interval": slower, "enabled": False, "description": "not now"}
     PeriodicTask.objects.filter(name="chathistory: tidy").update(**edited)
-    PeriodicTask.objects.filter(name="chathistory: sweep").delete()
-    call_command("migrate", verbosity=0)
-    call_command("migrate", verbosity=0)
-    row = PeriodicTask.objects.get(name="chathistory: tidy")
-    assert {name: getattr(row, name) for name in edited} == edited
-    assert set(PeriodicTask.objects.values_list("name", flat=True)) == known
+    PeriodicTask.objects.filter(name="chathistory: purge").update(name="at night", **edited)
+    PeriodicTask.objects.filter(name="chathistory: compress").delete()
+    for _ in range(2):
+        call_command("migrate", verbosity=0)
+        for name in ("chathistory: tidy", "at night"):
+            row = PeriodicTask.objects.get(name=name)
+            assert {name: getattr(row, name) for name in edited} == edited
+        named = set(PeriodicTask.objects.values_list("name", flat=True))
+        assert named == known - {"chathistory: purge", "chathistory: compress"} | {"at night"}
+
+
+def test_a_site_of_an_older_release_keeps_its_entries_and_gets_the_new_ones() -> None:
+    Seeded.objects.all().delete()
+    PeriodicTask.objects.filter(name="chathistory: purge").update(name="at night")
+    PeriodicTask.objects.filter(name="chathistory: compress").delete()
+    for _ in range(2):
+        call_command("migrate", verbosity=0)
+        kinds = [*([kind] for kind in registry.BEATS), []]
+        made = PeriodicTask.objects.filter(task__startswith="chathistory.")
+        found = [json.loads(args) for args in made.values_list("args", flat=True)]
+        assert sorted(found) == sorted(kinds)
+        PeriodicTask.objects.filter(name="chathistory: compress").update(name="packing")
 
 
 def test_an_admin_s_edit_is_followed(sent: Any, clock: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -27,17 +28,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take whom, and what to pass over."""
-        parser.add_argument(
-            "--user", required=True, help="a user's name, or an account's id where there is no user"
+        whom = parser.add_mutually_exclusive_group(required=True)
+        whom.add_argument("--user", help="a user's name, or an account's id where there is no user")
+        whom.add_argument(
+            "--pending", action="store_true", help="list whose user was deleted, and who waits"
         )
         parser.add_argument("--override", default="", metavar="REASON", help="pass over holds")
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Ask, erase, and tell what is gone; fails unless all of it is."""
+        if options["pending"]:
+            self._show_pending()
+            return
         account = _account(options["user"])
         if account and not options["yes"]:
-            self._confirm(options["user"], account)
+            self._confirm(account)
         try:
             proof = _proof(account, options["override"])
         except ChatHistoryError as error:
@@ -46,9 +52,16 @@ class Command(BaseCommand):
         if proof["files"] == "busy":
             raise CommandError("Others were reading the database all the time: run it again.")
 
-    def _confirm(self, name: str, account: Account) -> None:
+    def _show_pending(self) -> None:
+        for account in erase.pending():
+            held = Session.objects.filter(account=account, hold=True).count()
+            asked = f"{account.erase_asked_at:%Y-%m-%d %H:%M} UTC"
+            self.stdout.write(f"{account.uuid}  since {asked}  {held:,} sessions on hold")
+
+    def _confirm(self, account: Account) -> None:
         count = Session.objects.filter(account=account).count()
-        question = f"Erase {name}: {count:,} sessions and all else, for good? [y/N] "
+        whose = f"{account.user or 'nobody'}'s account {account.uuid}"
+        question = f"Erase {whose}: {count:,} sessions and all else, for good? [y/N] "
         self.stderr.write(question, ending="")
         self.stderr.flush()
         try:
@@ -67,12 +80,11 @@ def _proof(account: Account | None, override: str) -> dict[str, Any]:
 
 
 def _account(name: str) -> Account | None:
-    """Return the account of a user, if there is one, or the one of this id."""
+    """Return the account of a user, if they have one; where no user is called so, of this id."""
+    accounts = Account.objects.select_related("user")
     try:
-        uuid = UUID(name)
-    except ValueError:
-        return Account.objects.filter(user=user_named(name)).first()
-    account = Account.objects.filter(uuid=uuid).first()
-    if account is None:
-        raise CommandError(f"There is no account {name!r}.")
-    return account
+        return accounts.filter(user=user_named(name)).first()
+    except CommandError:
+        with suppress(ValueError, Account.DoesNotExist):
+            return accounts.get(uuid=UUID(name))
+        raise

@@ -20,6 +20,14 @@ from ._progress import Bar
 from ._users import user_named
 
 _TOLD = {"delete": "moved to the trash", "archive": "archived", "idle": "made idle"}
+#: What each option is about; with anything else it would be passed over in silence.
+_ONLY_WITH = {
+    "workflow": ("set",),
+    "account": ("set",),
+    "tag": ("set",),
+    "yes": ("set", "undo"),
+    "reason": ("hold", "release"),
+}
 _WORDS = {"yes": True, "no": False, "default": None}
 
 
@@ -58,6 +66,7 @@ class Command(BaseCommand):
         """Do what is asked for; without anything, show the policies."""
         asked = ("dry_run", "run", "undo", "set", "hold", "release")
         what = next((name for name in asked if options[name]), "show")
+        _refuse_idle_options(what, options)
         try:
             getattr(self, f"_{what}")(options)
         except ChatHistoryError as error:
@@ -121,6 +130,13 @@ class Command(BaseCommand):
                 f"{_cells(policy)[0]}: nothing goes to the trash, as that would be everything it "
                 "is about. To want that, set it again with --yes."
             )
+
+
+def _refuse_idle_options(what: str, options: dict[str, Any]) -> None:
+    for name, ones in _ONLY_WITH.items():
+        if options[name] and what not in ones:
+            known = " or ".join(f"--{one}" for one in ones)
+            raise CommandError(f"--{name} goes only with {known}.")
 
 
 def _cells(policy: RetentionPolicy) -> list[str]:
