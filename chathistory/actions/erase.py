@@ -107,6 +107,7 @@ def erase(
     ledger.note(account.uuid, override=override if held else "")
     if held:
         _record_override(account, override)
+    _let_go(work)
     while not _finish(work, elsewhere):
         pass
     keyring.forget()
@@ -193,6 +194,17 @@ def _record_override(account: Account, override: str) -> None:
 # Step by step
 
 
+def _let_go(work: _Erasure) -> None:
+    """Part the account from its user: what they begin from now on is another's, so this ends."""
+    with Operation(work.account, work.actor, _OP) as op:
+        account = Account.objects.get(pk=op.account.pk)
+        if account.user_id is None:
+            return
+        op.record("account", account.uuid)
+        op.account.user, op.account.erase_asked_at = None, account.erase_asked_at or op.at
+        bulk.update(op.account, ["user", "erase_asked_at"])
+
+
 def _finish(work: _Erasure, elsewhere: Sequence[_Elsewhere]) -> bool:
     """Remove everything; return whether nothing came in meanwhile, and the keys are gone."""
     for session in _left(work.account):
@@ -264,7 +276,7 @@ def _images(account: Account) -> QuerySet[Change, Change]:
 
 
 def _close(work: _Erasure) -> bool:
-    """Destroy the keys and let go of the user; return False where something came in meanwhile."""
+    """Destroy the keys; return False where something came in meanwhile."""
     with Operation(work.account, work.actor, _OP) as op:
         account = Account.objects.get(pk=op.account.pk)
         owned: list[Any] = [Session, *(model for *_names, model in _OWNED)]
@@ -280,8 +292,8 @@ def _close(work: _Erasure) -> bool:
         op.record("account", account.uuid)
         # Whoever still has the old version in mind finds no key under the new one.
         op.account.key_version += 1
-        op.account.user, op.account.erased_at = None, op.at
-        bulk.update(op.account, ["user", "erased_at", "key_version"])
+        op.account.erased_at = op.at
+        bulk.update(op.account, ["erased_at", "key_version"])
     work.count(Removed(keys=keys))
     return True
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -394,3 +397,27 @@ def test_concurrent_writers_leave_nothing_behind(alice, talk, together):
     assert not Share.objects.filter(session__account=account).exists()
     if connection.vendor == "sqlite":
         assert erased["files"] in ("clean", "busy")
+
+
+def test_concurrent_somebody_who_goes_on_writing_holds_nothing_up(alice, talk, together):
+    talk("a lion")
+    account, stop = accounts.of(alice), threading.Event()
+
+    def write():
+        user, made = User.objects.get(pk=alice.pk), 0
+        while not stop.is_set():
+            with contextlib.suppress(ChatHistoryError):
+                messages.append(sessions.create(user, "tutor"), user, "user", "again")
+                made += 1
+        return made
+
+    def end():
+        try:
+            return erase.erase(account, None)
+        finally:
+            stop.set()
+
+    proof, *made = together(end, write, write)
+    assert proof["erased_at"]
+    assert all(isinstance(one, int) for one in made), made
+    assert not Session.objects.filter(account=account).exists()
