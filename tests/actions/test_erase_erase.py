@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 
 import pytest
 from django.contrib.auth.models import User
@@ -23,6 +24,7 @@ from chathistory.actions import (
 )
 from chathistory.backups import keysets
 from chathistory.exceptions import (
+    ChatHistoryError,
     Conflict,
     Damaged,
     Invalid,
@@ -409,6 +411,7 @@ def test_concurrent_somebody_who_goes_on_writing_holds_nothing_up(alice, talk, t
             with contextlib.suppress(ChatHistoryError):
                 messages.append(sessions.create(user, "tutor"), user, "user", "again")
                 made += 1
+            time.sleep(0.01)
         return made
 
     def end():
