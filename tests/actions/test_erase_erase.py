@@ -401,6 +401,7 @@ def test_concurrent_writers_leave_nothing_behind(alice, talk, together):
         assert erased["files"] in ("clean", "busy")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_concurrent_somebody_who_goes_on_writing_holds_nothing_up(alice, talk, together):
     talk("a lion")
     account, stop = accounts.of(alice), threading.Event()
