@@ -22,6 +22,7 @@ from .base import View, parsed
 
 _PAUSE = 0.5  # seconds between two looks at a job
 _SIGN_OF_LIFE = 15  # seconds: so that a server notices a client that went away
+_TURN = 60  # seconds that one may watch at a stretch
 
 
 def job_json(job: Job) -> dict[str, Any]:
@@ -100,12 +101,12 @@ class EventsView(View):
         operation_id="jobs_events",
         responses={
             (200, "text/event-stream"): OpenApiResponse(
-                str, "Events `progress` with the job, then `end`"
+                str, "Events `progress` with the job, then `end`; cut after a minute: connect again"
             )
         },
     )
     def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
-        """Stream the job whenever it changes, until it has ended."""
+        """Stream the job whenever it changes, until it has ended or others have their turn."""
         job = jobs.reach(request.user, job_id)
         return streams.answer(streams.WATCHERS, lambda: _events(request.user, job))
 
@@ -130,7 +131,7 @@ class FileView(View):
 
 def _events(user: Any, job: Job) -> Generator[bytes]:
     shown: dict[str, Any] | None = None
-    said = time.monotonic()
+    said = begun = time.monotonic()
     while streams.is_serving():
         now = job_json(job)
         if job.finished_at is not None:
@@ -139,6 +140,9 @@ def _events(user: Any, job: Job) -> Generator[bytes]:
         if now != shown:
             shown, said = now, time.monotonic()
             yield streams.event("progress", now)
+        elif time.monotonic() - begun > _TURN:
+            yield b"retry: 3000\n\n"  # whoever watches comes again; places are few
+            return
         elif time.monotonic() - said > _SIGN_OF_LIFE:
             said = time.monotonic()
             yield b":\n\n"

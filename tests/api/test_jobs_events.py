@@ -92,3 +92,15 @@ def test_it_ends_when_the_job_is_gone(api: Api) -> None:
     Job.objects.all().delete()
     assert list(stream) == []
     leave(answer)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_watches_for_long_makes_room_and_comes_again(api: Api, monkeypatch: Any) -> None:
+    monkeypatch.setattr("chathistory.api.jobs._TURN", 0)
+    job = api.post("jobs", {"kind": "export"}).json()["id"]
+    for _ in range(3):
+        answer = api.get(f"jobs/{job}/events")
+        first, last = b"".join(answer.streaming_content).decode().strip().split("\n\n")
+        leave(answer)
+        assert first.startswith("event: progress")
+        assert last == "retry: 3000"
