@@ -25,8 +25,11 @@ def rows() -> list[Row]:
     from .sharegpt import endless
 
     with site() as home:
+        from chathistory.actions import backup  # needs the site
+
         said = endless()
         _fill(said, 1, 2)
+        backup.full()
         found = list(_restores("100,000"))
         _fill(said, 0, 1)
         _fill(said, 2, PEOPLE)
