@@ -70,6 +70,7 @@ def _segment() -> Row:
 
     owner = person("person 0")
     mine = list(Session.objects.filter(account__user=owner)[:10])
+    backup.incremental()  # what was written beside the full backup
     times = []
     for _ in range(ROUNDS):
         for number in range(CHANGED):
