@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from chathistory import bulk, ledger, records, text
@@ -32,6 +33,8 @@ from chathistory.models import (
 from chathistory.search import upkeep
 
 _AT_ONCE = 500
+#: The operation by which a session is purged.
+PURGED = "session.purge"
 _EMPTIED = (*("body", "block", "revision", "length", "tokens", "indexed", "deleted_at"),)
 
 
@@ -42,21 +45,41 @@ def accounts_and_sessions(*, search: bool = True) -> None:
         for entry in entries:
             if entry.session is None:
                 _erase(entry, search)
-        named = [one.session for one in entries if one.session and not one.messages]
-        for some in _batches(named):
-            _remove(list(Session.objects.filter(uuid__in=some)), search)
+        named = {one.session: one.at for one in entries if one.session and not one.messages}
+        for some in _batches(list(named)):
+            found = list(Session.objects.filter(uuid__in=some))
+            born = _born([one.uuid for one in found])
+            gone = [
+                one for one in found if one.uuid not in born or named[one.uuid] >= born[one.uuid]
+            ]
+            _remove(gone, search)
 
 
 def messages(*, search: bool = True) -> None:
     """Leave tombstones of the messages that the ledger names."""
+    entries = [one for one in ledger.read() if one.session is not None and one.messages]
+    born = _born([one.session for one in entries if one.session])
     named: dict[UUID, set[UUID]] = defaultdict(set)
-    for entry in ledger.read():
-        if entry.session is not None:
+    for entry in entries:
+        if entry.session and (entry.session not in born or entry.at >= born[entry.session]):
             named[entry.session] |= set(entry.messages)
     with transaction.atomic(using=bulk.connection(Account).alias):
         for some in _batches([uuid for uuid, uuids in named.items() if uuids]):
             for session in Session.objects.filter(uuid__in=some).select_related("account"):
                 _empty(session, named[session.uuid], search)
+
+
+def _born(sessions: Sequence[UUID]) -> dict[UUID, datetime]:
+    """Return when sessions began that were purged before and came again under the same id."""
+    found: dict[UUID, datetime] = {}
+    for some in _batches(list(sessions)):
+        rows = Change.objects.filter(table="session", row__in=some)
+        purged = rows.filter(op=PURGED).order_by().values_list("row").annotate(Max("seq"))
+        for uuid, seq in purged:
+            later = Change.objects.filter(table="session", row=uuid, seq__gt=seq).order_by("seq")
+            at = later.values_list("at", flat=True).first()
+            found |= {uuid: at} if at else {}
+    return found
 
 
 def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -13,8 +13,9 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from chathistory import keyring
-from chathistory.actions import accounts, backup, messages, restore, sessions
+from chathistory.actions import accounts, backup, exchange, messages, purge, restore, sessions
 from chathistory.backups import swap
+from chathistory.formats.base import Transcript, Turn
 from chathistory.models import Backup, Lease, Session
 from tests.actions import backed
 from tests.actions.restored import say, shown, texts, tick
@@ -217,3 +218,31 @@ def test_a_lost_segment_blocks_no_moment_before_it(alice, talk, clock, home):
     restore.account(alice, moment)
     assert texts(session) == ["one"]
     assert Backup.objects.filter(name=made[2].name).exists()
+
+
+# Purged, and imported again
+
+
+def test_a_chat_that_was_purged_and_imported_again_is_kept(alice, clock):
+    def chat() -> Session:
+        turn = Turn("one", None, "user", "lion")
+        exchange.import_transcripts(
+            alice, [Transcript("bench", "x", workflow="tutor", turns=[turn])]
+        )
+        return Session.objects.select_related("account").get(account__user=alice)
+
+    first = chat()
+    backup.full()
+    sessions.delete(first, alice)
+    clock.shift(1)
+    purge.purge(Session.objects.select_related("account").get(), alice)
+    clock.shift(1)
+    again = chat()
+    assert again.uuid == first.uuid
+    backup.incremental()
+    late = tick(clock)
+    say(again, alice, "later")
+    clock.shift(1)
+    report = restore.account(alice, late)
+    assert (report["errors"], report["sessions_removed"]) == ([], 0)
+    assert texts(again) == ["lion"]
