@@ -165,7 +165,7 @@ class _Build:
         if self._plan.beyond:
             with self._opened(self._plan.beyond) as found:
                 self._prove_beyond(found, vector)
-        replay.accounts_and_sessions(search=self._search)
+        replay.accounts_and_sessions(self._plan.at, search=self._search)
         self._undo()
         self._note()
         replay.messages(search=self._search)

@@ -38,8 +38,11 @@ PURGED = "session.purge"
 _EMPTIED = (*("body", "block", "revision", "length", "tokens", "indexed", "deleted_at"),)
 
 
-def accounts_and_sessions(*, search: bool = True) -> None:
-    """Remove the accounts and sessions that the ledger names, with all that hangs on them."""
+def accounts_and_sessions(until: datetime, *, search: bool = True) -> None:
+    """Remove the accounts and sessions that the ledger names, with all that hangs on them.
+
+    A session that was purged and came again stays if it had come again by ``until``.
+    """
     entries = ledger.read()
     with transaction.atomic(using=bulk.connection(Account).alias):
         for entry in entries:
@@ -49,10 +52,8 @@ def accounts_and_sessions(*, search: bool = True) -> None:
         for some in _batches(list(named)):
             found = list(Session.objects.filter(uuid__in=some))
             born = _born([one.uuid for one in found])
-            gone = [
-                one for one in found if one.uuid not in born or named[one.uuid] >= born[one.uuid]
-            ]
-            _remove(gone, search)
+            stays = {uuid for uuid, at in born.items() if named[uuid] < at <= until}
+            _remove([one for one in found if one.uuid not in stays], search)
 
 
 def messages(*, search: bool = True) -> None:

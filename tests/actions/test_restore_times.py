@@ -15,6 +15,7 @@ from django.utils import timezone
 from chathistory import keyring
 from chathistory.actions import accounts, backup, exchange, messages, purge, restore, sessions
 from chathistory.backups import swap
+from chathistory.exceptions import NotFound
 from chathistory.formats.base import Transcript, Turn
 from chathistory.models import Backup, Lease, Session
 from tests.actions import backed
@@ -223,21 +224,24 @@ def test_a_lost_segment_blocks_no_moment_before_it(alice, talk, clock, home):
 # Purged, and imported again
 
 
-def test_a_chat_that_was_purged_and_imported_again_is_kept(alice, clock):
-    def chat() -> Session:
-        turn = Turn("one", None, "user", "lion")
-        exchange.import_transcripts(
-            alice, [Transcript("bench", "x", workflow="tutor", turns=[turn])]
-        )
-        return Session.objects.select_related("account").get(account__user=alice)
+def _chat(alice) -> Session:
+    turn = Turn("one", None, "user", "lion")
+    exchange.import_transcripts(alice, [Transcript("bench", "x", workflow="tutor", turns=[turn])])
+    return Session.objects.select_related("account").get(account__user=alice)
 
-    first = chat()
+
+def _purge(session: Session, alice) -> None:
+    sessions.delete(session, alice)
+    purge.purge(Session.objects.select_related("account").get(pk=session.pk), alice)
+
+
+def test_a_chat_that_was_purged_and_imported_again_is_kept(alice, clock):
+    first = _chat(alice)
     backup.full()
-    sessions.delete(first, alice)
     clock.shift(1)
-    purge.purge(Session.objects.select_related("account").get(), alice)
+    _purge(first, alice)
     clock.shift(1)
-    again = chat()
+    again = _chat(alice)
     assert again.uuid == first.uuid
     backup.incremental()
     late = tick(clock)
@@ -246,3 +250,22 @@ def test_a_chat_that_was_purged_and_imported_again_is_kept(alice, clock):
     report = restore.account(alice, late)
     assert (report["errors"], report["sessions_removed"]) == ([], 0)
     assert texts(again) == ["lion"]
+
+
+@pytest.mark.parametrize("was_purged", [False, True])
+def test_before_a_purged_chat_came_again_it_was_not_there(alice, clock, was_purged):
+    first = _chat(alice)
+    backup.full()
+    before = tick(clock)
+    _purge(first, alice)
+    after = tick(clock)
+    again = _chat(alice)
+    backup.incremental()
+    clock.shift(1)
+    moment = after if was_purged else before
+    with pytest.raises(NotFound):
+        restore.session(alice, again.uuid, moment)
+    assert texts(again) == ["lion"]
+    report = restore.account(alice, moment)
+    assert (report["errors"], report["sessions_removed"]) == ([], 1)
+    assert (report["messages_removed"], report["sessions_recovered"]) == (0, 0)
