@@ -33,6 +33,7 @@ def rows() -> list[Row]:
         found = list(_restores("100,000"))
         _fill(said, 0, 1)
         _fill(said, 2, PEOPLE)
+        backup.incremental()  # as every few minutes: a full backup closes the chain before it
         found += [*_full(home), _segment(), *_shipping(home)]
         return [*found, *_restores("1,000,000"), _whole()]
 

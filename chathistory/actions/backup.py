@@ -40,6 +40,8 @@ _AT_ONCE = 1000
 _PATIENCE = 10.0  # seconds that one backup waits for another
 #: A chain this old gets no more segments, in case nobody asks for the daily full backup.
 _DUE = timedelta(hours=30)
+#: The newest container of the site that this process has made.
+_made_here: dict[str, str] = {}
 
 
 def full(
@@ -136,7 +138,7 @@ def relist() -> list[Backup]:
     """
     listed = set(Backup.objects.values_list("name", flat=True))
     missing = [at for at in store.places() if at.digest not in listed]
-    keys = keysets.load().containers if missing else {}
+    keys = keysets.containers() if missing else {}
     found, wrong = [], []
     for at in missing:
         try:
@@ -251,8 +253,11 @@ def _segment(hold: leases.Hold, last: Backup) -> Backup | None:
 def _publish(hold: leases.Hold, file: IO[bytes], made: Made) -> None:
     """Give a container its name, then list it; who dies between the two is followed by _adopt."""
     hold.sure()
+    _made_here.clear()
     store.publish(file, made.at)
     _list(made)
+    if made.row.account_id is None:
+        _made_here["name"] = made.row.name
 
 
 def _list(made: Made) -> None:
@@ -324,6 +329,17 @@ def _is_broken(last: Backup) -> bool:
         return True
     if header.get("account") or header.get("epoch") != capture.epoch():
         return True
+    return _is_followed(last)
+
+
+def _is_followed(last: Backup) -> bool:
+    """Tell whether the storage goes on after what is listed, as where a database is of earlier.
+
+    To list a storage takes its time and costs money: not after what this process has just made.
+    """
+    if last.name == _made_here.get("name"):
+        coming = [at for at in keysets.awaited() if at.chain == last.chain]
+        return any(at.number > last.number and store.exists(at) for at in coming)
     return any(at.number > last.number for at in store.places(last.chain))
 
 
@@ -344,7 +360,7 @@ def _adopt() -> None:
     ]
     keys: dict[str, bytes] = {}
     with suppress(Damaged):  # then no key set has a key
-        keys = keysets.load().containers if lost else {}
+        keys = keysets.containers() if lost else {}
     for at in reversed(lost):
         try:
             found = _found(at, keys)

@@ -151,6 +151,9 @@ def _restore(
 
 
 def _is_purged(uuid: UUID) -> bool:
+    """Tell whether a session was removed for good and has not come again by an import."""
+    if Session.objects.filter(uuid=uuid).exists():
+        return False
     return any(one.session == uuid and not one.messages for one in ledger.read())
 
 

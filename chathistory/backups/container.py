@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from chathistory.exceptions import Damaged
+from chathistory.lru import Lru
 
 MAGIC = b"CHATSEAL1\n"
 FRAME = 1 << 20
@@ -28,6 +29,7 @@ _LENGTH = struct.Struct(">I")
 _TAG = 16
 _RECORD = _LENGTH.size + FRAME + _TAG  # bytes of every frame but the last, in the file
 _MOST_HEADER = 65_536
+_HELD = 48  # frames that were opened
 
 
 def write(file: IO[bytes], key: bytes, header: dict[str, Any], plain: Iterable[bytes]) -> str:
@@ -76,11 +78,14 @@ def reader(file: BinaryIO, key: bytes) -> BinaryIO:
 
 def seekable(file: BinaryIO, key: bytes) -> BinaryIO:
     """Return the plain bytes as a file to read anywhere. Raises Damaged where the end is not."""
-    return io.BufferedReader(_Random(file, key), FRAME)
+    return io.BufferedReader(_Seekable(Frames(file, key)), FRAME)
 
 
-class _Random(io.RawIOBase):
-    """Opens one frame at a time; the last was proved to be the last."""
+class Frames:
+    """The plain bytes of a container, to be read anywhere: frames are opened as they are needed.
+
+    Raises Damaged where the end is not, and for each frame that does not open.
+    """
 
     def __init__(self, file: BinaryIO, key: bytes) -> None:
         lead, _ = _lead(file)
@@ -88,11 +93,33 @@ class _Random(io.RawIOBase):
         self._aead, self._bound = AESGCM(key), hashlib.sha256(lead).digest()
         sealed = max(0, file.seek(0, io.SEEK_END) - self._start - 1)
         self._last = sealed // _RECORD
-        self._held = -1
-        self._frame = b""
-        self.size = self._last * FRAME + len(self._load(self._last))
+        self._held: Lru[bytes] = Lru(_HELD)
+        #: How many plain bytes there are.
+        self.size = self._last * FRAME + len(self._frame(self._last))
         if file.read(1):
             raise Damaged("Bytes follow the container's end.")
+
+    def read(self, at: int, size: int) -> bytes:
+        """Return ``size`` bytes from byte ``at``, fewer at the end."""
+        number, skip = divmod(at, FRAME)
+        found = self._frame(number)[skip : skip + size] if at < self.size else b""
+        rest = size - len(found)
+        return found + self.read(at + len(found), rest) if found and rest else found
+
+    def _frame(self, number: int) -> bytes:
+        return self._held.obtain(number, lambda: (self._load(number), True))
+
+    def _load(self, number: int) -> bytes:
+        self._file.seek(self._start + number * _RECORD)
+        frame, is_last = _open(self._aead, _record(self._file), self._bound, number)
+        if is_last != (number == self._last):
+            raise Damaged("The container breaks off.")
+        return frame
+
+
+class _Seekable(io.RawIOBase):
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
         self._at = 0
 
     def readable(self) -> bool:
@@ -105,29 +132,17 @@ class _Random(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._frames.size}[whence]
         if start + offset < 0:
             raise ValueError("before the beginning")
         self._at = start + offset
         return self._at
 
     def readinto(self, target: Any) -> int:
-        if self._at >= self.size:
-            return 0
-        number, skip = divmod(self._at, FRAME)
-        piece = self._load(number)[skip : skip + len(target)]
+        piece = self._frames.read(self._at, len(target))
         target[: len(piece)] = piece
         self._at += len(piece)
         return len(piece)
-
-    def _load(self, number: int) -> bytes:
-        if number != self._held:
-            self._file.seek(self._start + number * _RECORD)
-            frame, is_last = _open(self._aead, _record(self._file), self._bound, number)
-            if is_last != (number == self._last):
-                raise Damaged("The container breaks off.")
-            self._held, self._frame = number, frame
-        return self._frame
 
 
 class _Raw(io.RawIOBase):

@@ -132,6 +132,45 @@ def opened(at: Place, key: bytes) -> Iterator[Opened]:
         yield read(file, key, at)
 
 
+@dataclass(slots=True)
+class Database:
+    """A copy of a database's file in a container, to be read at any page."""
+
+    at: Place
+    manifest: dict[str, Any]
+    _frames: container.Frames
+    _start: int
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the file."""
+        return int(self.manifest["bytes"])
+
+    def page(self, at: int, size: int) -> bytes:
+        """Return ``size`` bytes from byte ``at``. Raises Damaged where they do not open."""
+        with _named(self.at):
+            return self._frames.read(self._start + at, size)
+
+
+@contextmanager
+def database(at: Place, key: bytes) -> Iterator[Database]:
+    """Open a container with a file in it, of which little is wanted.
+
+    Each frame that is read is proved; that the others are whole is not. Raises Damaged naming the
+    container, and Unavailable.
+    """
+    with store.opened(at) as file:
+        with _named(at):
+            _check(container.header_of(file), at)
+            file.seek(0)
+            frames = container.Frames(file, key)
+            line, _end, _rest = frames.read(0, container.FRAME).partition(b"\n")
+            found = Database(at, dict(json.loads(line)), frames, len(line) + 1)
+            if found.size != frames.size - found._start:
+                raise Damaged("It does not hold what its manifest says.")
+        yield found
+
+
 def read(file: IO[bytes], key: bytes, at: Place) -> Opened:
     """Begin to read a container that stands, or is going to stand, at ``at``. Raises Damaged."""
     with _named(at):

@@ -19,30 +19,27 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import io
-import json
 import logging
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from chathistory import crypto, master
+from chathistory import master
 from chathistory.conf import settings
 from chathistory.exceptions import ChatHistoryError, Damaged, MasterKeyError, Unavailable
 from chathistory.models import Backup, DataKey
 
-from . import capture, container, contents, store
+from . import capture, container, contents, keyfile, store
+from .keyfile import Keys, Name, Wanted, Wrapped
 
 _log = logging.getLogger(__name__)
 KEPT = timedelta(days=30)
@@ -52,33 +49,6 @@ _COLUMNS = (
     *("account__uuid", "purpose", "session__uuid", "version"),
     *("master_wrapped", "wrapped", "created_at", "retired_at"),
 )
-
-
-class Name(NamedTuple):
-    """Which data key: whose, what for, of which session, in which version."""
-
-    account: UUID
-    purpose: str
-    session: UUID | None
-    version: int
-
-
-class Wrapped(NamedTuple):
-    """The other columns of a data key."""
-
-    master_wrapped: bytes | None
-    wrapped: bytes | None
-    created_at: datetime
-    retired_at: datetime | None
-
-
-@dataclass(slots=True)
-class Keys:
-    """What key sets hold."""
-
-    #: The key of each container, by the hash that is its name.
-    containers: dict[str, bytes] = field(default_factory=dict)
-    data: dict[Name, Wrapped] = field(default_factory=dict)
 
 
 class _Set(NamedTuple):
@@ -129,7 +99,7 @@ def write_full(keys: Mapping[str, bytes], at: store.Place | None = None) -> None
     with _alone():
         found = _sets()
         # What a delta names may still be on its way to the storage.
-        opened, _ = _open(found)
+        opened, _ = _open(found, keyfile.is_container)
         coming = [opened[one.path] for one in _deltas(_mine(found)) if one.path in opened]
         new = _joined(coming).containers | dict(keys)
         known = _joined(opened.values()).containers | listed()
@@ -138,15 +108,26 @@ def write_full(keys: Mapping[str, bytes], at: store.Place | None = None) -> None
         _save("full", Keys(kept | new, _data([DataKey.objects.all()])), at)
 
 
-def load(site: str | None = None) -> Keys:
+def load(site: str | None = None, account: UUID | None = None, session: UUID | None = None) -> Keys:
     """Return what all sets hold, the newest said last, and after all others those of ``site``.
 
-    The database is not asked. Where none of the sets opens this raises MasterKeyError naming a
+    Of data keys only those of an account, or those that one session needs, where it is named. The
+    database is not asked. Where none of the sets opens this raises MasterKeyError naming a
     missing master key, or Damaged or Unavailable naming a set.
     """
+    return _load(site, partial(keyfile.is_of, account, session))
+
+
+def containers() -> dict[str, bytes]:
+    """Return the keys of containers in all sets. Raises as ``load`` does."""
+    return _load(None, keyfile.is_container).containers
+
+
+def _load(site: str | None, wanted: Wanted) -> Keys:
     while True:
         with contextlib.suppress(FileNotFoundError):
-            opened, closed = _open(sorted(_sets(), key=lambda one: one.site == site))
+            found = sorted(_sets(), key=lambda one: one.site == site)
+            opened, closed = _open(found, wanted)
             if closed and not opened:
                 raise next((one for one in closed if isinstance(one, MasterKeyError)), closed[0])
             return _joined(opened.values())
@@ -261,13 +242,15 @@ def _header(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _open(found: Iterable[_Set]) -> tuple[dict[Path, Keys], list[ChatHistoryError]]:
+def _open(
+    found: Iterable[_Set], wanted: Wanted = keyfile.is_any
+) -> tuple[dict[Path, Keys], list[ChatHistoryError]]:
     """Return what each set holds that opens, and why others do not. Raises FileNotFoundError."""
     opened: dict[Path, Keys] = {}
     closed: list[ChatHistoryError] = []
     for one in found:
         try:
-            opened[one.path] = _read(one.path)
+            opened[one.path] = keyfile.read(one.path, wanted)
         except (Damaged, Unavailable) as error:
             _warn(str(error))
             closed.append(error)
@@ -315,19 +298,13 @@ def _unlink(sets: list[_Set]) -> None:
         store.sync(folder())
 
 
-# One file
-
-
 def _save(kind: str, keys: Keys, at: store.Place | None) -> None:
-    key = crypto.new_key()
-    wrapped = master.wrap({"purpose": "keyset", "key": b64encode(key).decode()})
-    header = {"format": 1, "kind": kind, "for": str(at) if at else "", "site": capture.site()}
-    header |= {"key_id": master.key_id(wrapped), "wrapped": b64encode(wrapped).decode()}
+    about = {"kind": kind, "for": str(at) if at else "", "site": capture.site()}
     # One name for all drafts: who died left at most one, and nobody else is writing.
     draft = folder() / ".draft"
     try:
         with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            digest = container.write(file, key, header, _lines(keys))
+            digest = keyfile.write(file, keys, about)
             file.flush()
             os.fsync(file.fileno())
         draft.rename(folder() / f"{_stamp()}-{digest}.keys")
@@ -343,85 +320,6 @@ def _stamp() -> str:
     if last is not None and last >= now:
         now = last + timedelta(microseconds=1)
     return now.strftime(_STAMP)
-
-
-def _lines(keys: Keys) -> Iterator[bytes]:
-    for name, key in keys.containers.items():
-        yield _line({"t": "container", "name": name, "key": b64encode(key).decode()})
-    for whose, row in keys.data.items():
-        yield _line(
-            {
-                "t": "data",
-                "account": str(whose.account),
-                "purpose": whose.purpose,
-                "session": str(whose.session) if whose.session else None,
-                "version": whose.version,
-                "master_wrapped": _text(row.master_wrapped),
-                "wrapped": _text(row.wrapped),
-                "created_at": row.created_at.isoformat(),
-                "retired_at": row.retired_at.isoformat() if row.retired_at else None,
-            }
-        )
-
-
-def _line(said: dict[str, Any]) -> bytes:
-    return json.dumps(said, separators=(",", ":")).encode() + b"\n"
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else b64encode(value).decode()
-
-
-def _read(path: Path) -> Keys:
-    """Return what one set holds. Raises FileNotFoundError, Damaged, Unavailable, MasterKeyError."""
-    try:
-        raw = path.read_bytes()
-        if not path.name.endswith(f"-{hashlib.sha256(raw).hexdigest()}.keys"):
-            raise Damaged("It is not what its name says.")
-        key = _key(container.header_of(io.BytesIO(raw)))
-        return _parsed(container.reader(io.BytesIO(raw), key))
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Unavailable(f"The key set {path} cannot be read: {error.strerror}.") from error
-    except (Damaged, MasterKeyError) as error:
-        raise type(error)(f"The key set {path} does not open: {error}") from None
-
-
-def _key(header: dict[str, Any]) -> bytes:
-    try:
-        payload = master.unwrap(b64decode(header["wrapped"]))
-    except (KeyError, ValueError, TypeError):
-        raise Damaged("It has no key.") from None
-    if payload.get("purpose") != "keyset":
-        raise Damaged("Its key is another's.")
-    return b64decode(payload["key"])
-
-
-def _parsed(file: BinaryIO) -> Keys:
-    keys = Keys()
-    for line in map(json.loads, file):
-        if line["t"] == "container":
-            keys.containers[line["name"]] = b64decode(line["key"])
-            continue
-        session, retired = line["session"], line["retired_at"]
-        name = Name(
-            UUID(line["account"]),
-            line["purpose"],
-            UUID(session) if session else None,
-            line["version"],
-        )
-        keys.data[name] = Wrapped(
-            _bytes(line["master_wrapped"]),
-            _bytes(line["wrapped"]),
-            datetime.fromisoformat(line["created_at"]),
-            datetime.fromisoformat(retired) if retired else None,
-        )
-    return keys
-
-
-def _bytes(said: str | None) -> bytes | None:
-    return None if said is None else b64decode(said)
 
 
 @contextlib.contextmanager

@@ -165,7 +165,7 @@ def _bases(account: UUID | None, session: UUID | None) -> tuple[list[Part], dict
 
     Which one is taken depends on what their headers say, so these are proved.
     """
-    found, closed, keys = [], {}, keysets.load().containers
+    found, closed, keys = [], {}, keysets.containers()
     for place in store.places():
         if place.number == 0:
             try:

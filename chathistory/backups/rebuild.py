@@ -22,20 +22,19 @@ from uuid import UUID
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Count, F, Q
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from chathistory import bulk, keyring, records
+from chathistory import bulk, keyring, ledger
 from chathistory.conf import settings
 from chathistory.exceptions import Conflict, Damaged, NotFound, Unavailable
 from chathistory.models import Account, Change, DataKey, Message, Session
 from chathistory.search import upkeep
-from chathistory.search.base import Match, index
 
-from . import contents, images, keysets, replay
+from . import contents, extract, images, keysets, proof, replay
 from .contents import Opened
 from .images import TABLES, Line
-from .keysets import Keys
+from .keyfile import Keys
 from .plans import Part, Plan
 from .scratch import make_tables, outside, scratch
 from .undo import undo
@@ -44,9 +43,6 @@ from .undo import undo
 Step = Callable[[int, int], None]
 _NAME = "restore-"
 _AT_ONCE = 500
-#: Messages opened, and looked for in the index, as a sample.
-SAMPLE = 200
-_WORDS = 8
 _ROOM = 2.2  # of the base: itself, and what the segments bring
 _KEY = (
     *("account", "purpose", "session", "version", "master_wrapped", "wrapped"),
@@ -145,7 +141,9 @@ class _Build:
 
     def __init__(self, made: Built, search: bool, step: Step) -> None:
         self._made, self._plan, self._search, self._step = made, made.plan, search, step
-        self._keys: Keys = keysets.load(made.plan.parts[0].site)
+        self._keys: Keys = keysets.load(
+            made.plan.parts[0].site, made.plan.account, made.plan.session
+        )
         self._present: set[tuple[Any, ...]] = set()
         # Of no other copy of these rows, so that no process-wide cache takes one for the other.
         self._epoch = 10**9 + secrets.randbelow(10**9)
@@ -155,8 +153,7 @@ class _Build:
 
     def run(self) -> None:
         base, *segments = self._plan.parts
-        with self._opened(base) as found:
-            vector = self._base(found)
+        vector = self._extracted(base) or self._base(base)
         self._note()
         for part in segments:
             with self._opened(part) as found:
@@ -170,9 +167,10 @@ class _Build:
         self._note()
         replay.messages(search=self._search)
         if self._search:
-            self._report(upkeep.fill())
+            self._made.problems += proof.unopened(upkeep.fill())
         self._note()
-        self._prove()
+        self._made.counts = {name: model._base_manager.count() for name, model in TABLES.items()}
+        self._made.problems += proof.prove(self._plan.account, search=self._search)
         self._note()
 
     def _note(self) -> None:
@@ -181,25 +179,46 @@ class _Build:
             self._step(self._done, self._total)
 
     def _opened(self, part: Part) -> contextlib.AbstractContextManager[Opened]:
+        return contents.opened(part.at, self._key(part))
+
+    def _key(self, part: Part) -> bytes:
         key = self._keys.containers.get(part.at.digest)
         if key is None:
             raise Damaged(f"{part.at}: No key set has its key.")
-        return contents.opened(part.at, key)
+        return key
 
     # Base and segments
 
-    def _base(self, found: Opened) -> dict[str, int]:
-        if found.layout == "file":
-            self._need(found.manifest["bytes"])
-            self._write(found.pieces())
-            self._migrate(found)
-        else:
-            if self._is_file:
-                make_tables()
-            self._apply(self._mine(found.lines()))
+    def _extracted(self, base: Part) -> dict[str, int] | None:
+        """Take what is wanted out of a file, without the rest; None where it takes all of it."""
+        if self._plan.account is None or self._plan.layout != "file":
+            return None
+        lives = any(one.session for one in ledger.read() if one.account == self._plan.account)
+        with extract.opened(base.at, self._key(base)) as site:
+            if not site.is_of_now():
+                return None
+            make_tables()
+            site.copy(self._plan.account, self._plan.session, self._plan.at, lives=lives)
+        Message.objects.update(indexed=0)
+        Session.objects.update(indexed=0)
+        return self._begun(site.manifest)
+
+    def _base(self, base: Part) -> dict[str, int]:
+        with self._opened(base) as found:
+            if found.layout == "file":
+                self._need(found.manifest["bytes"])
+                self._write(found.pieces())
+                self._migrate(found)
+            else:
+                if self._is_file:
+                    make_tables()
+                self._apply(self._mine(found.lines()))
+        return self._begun(found.manifest)
+
+    def _begun(self, manifest: dict[str, Any]) -> dict[str, int]:
         Account.objects.update(epoch=self._epoch)
         self._insert_keys()
-        return dict(found.manifest["vector"])
+        return dict(manifest["vector"])
 
     def _need(self, size: int) -> None:
         free = shutil.disk_usage(self._made.path.parent).free
@@ -248,13 +267,22 @@ class _Build:
         self._made.problems += [f"share: There is no group {one!r} here." for one in done.groups]
 
     def _mine(self, lines: Iterable[Line]) -> Iterator[Line]:
-        """Yield the lines of the account that is wanted, and everybody's names."""
-        wanted = str(self._plan.account) if self._plan.account else None
+        """Yield the lines of what is wanted, and everybody's names."""
+        is_wanted = self._wanted()
         for line in lines:
             if line["t"] == "account":
                 line["epoch"] = self._epoch
-            if wanted is None or line["t"] == "account" or line["account"] == wanted:
+            if is_wanted(line):
                 yield line
+
+    def _wanted(self) -> Callable[[Line], bool]:
+        plan = self._plan
+        if plan.account is None:
+            return lambda _line: True
+        if plan.session is None:
+            return _Wanted(str(plan.account), None, set())
+        said = Message.objects.filter(session__uuid=plan.session).values_list("uuid", flat=True)
+        return _Wanted(str(plan.account), str(plan.session), {str(uuid) for uuid in said})
 
     def _unindexed(self, lines: Iterable[Line]) -> Iterator[Line]:
         """Take out of the index what is about to be replaced; the end fills it again."""
@@ -320,56 +348,30 @@ class _Build:
         if self._plan.session and not wanted.filter(uuid=self._plan.session).exists():
             raise NotFound(_("This session was not there then, or was removed for good since."))
 
-    # Proof
 
-    def _prove(self) -> None:
-        if self._is_file:
-            self._check_file()
-        self._made.counts = {name: model._base_manager.count() for name, model in TABLES.items()}
-        self._check_counts()
-        sample = self._sample()
-        closed = [row for row in sample if records.or_damaged(_open, row) is None]
-        if sample and len(closed) == len(sample):
-            raise Damaged(_("Nothing of the restored copy opens: its keys are not these."))
-        self._report(closed)
-        if self._search:
-            self._check_index([row for row in sample if row not in closed])
+@dataclass(slots=True)
+class _Wanted:
+    """Tells whether a line is of an account, or of one session of it."""
 
-    def _check_file(self) -> None:
-        with bulk.connection(Account).cursor() as cursor:
-            cursor.execute("PRAGMA integrity_check(1)")
-            (said,) = cursor.fetchone()
-            lost = cursor.execute("PRAGMA foreign_key_check").fetchone()
-        if said != "ok" or lost is not None:
-            raise Damaged(_("The restored copy does not hold together: %s.") % (lost or said))
+    account: str
+    session: str | None
+    #: The session's messages that came by: an earlier text names only these.
+    said: set[str]
 
-    def _check_counts(self) -> None:
-        said = Session.objects.annotate(
-            alive=Count("messages", filter=Q(messages__deleted_at=None))
-        ).exclude(alive=F("message_count"))
-        if self._plan.account is not None:
-            said = said.filter(account__uuid=self._plan.account)
-        for uuid in said.values_list("uuid", flat=True)[:SAMPLE]:
-            self._made.problems.append(f"session {uuid}: Its messages are not as many as it says.")
+    def __call__(self, line: Line) -> bool:
+        if line["t"] == "account":
+            return True
+        if line["account"] != self.account:
+            return False
+        return self.session is None or self._is_of_session(line)
 
-    def _sample(self) -> list[Message]:
-        """Return messages from all over the tables."""
-        rows = Message.objects.filter(revision__gt=0)
-        if self._plan.account is not None:
-            rows = rows.filter(account__uuid=self._plan.account)
-        keys = list(rows.values_list("pk", flat=True).order_by("pk"))
-        some = keys[:: max(1, len(keys) // SAMPLE)]
-        return list(rows.filter(pk__in=some).select_related("session__account"))
-
-    def _check_index(self, sample: Sequence[Message]) -> None:
-        for message in sample:
-            if message.indexed and not _is_found(message):
-                raise Damaged(_("The restored copy's index does not find message %s.") % message)
-
-    def _report(self, closed: Iterable[Any]) -> None:
-        self._made.problems += [
-            f"{row._meta.model_name} {row}: It does not open." for row in closed
-        ]
+    def _is_of_session(self, line: Line) -> bool:
+        if line["t"] == "revision":
+            return line["message"] in self.said
+        named = line["uuid"] if line["t"] == "session" else line.get("session")
+        if line["t"] == "message" and named == self.session:
+            self.said.add(line["uuid"])
+        return named is None or named == self.session
 
 
 def _named(lines: Sequence[Line], table: str) -> Iterator[str]:
@@ -378,27 +380,6 @@ def _named(lines: Sequence[Line], table: str) -> Iterator[str]:
             yield line["uuid"]
         elif line["t"] == "gone" and line["table"] == table:
             yield line["row"]
-
-
-def _open(message: Message) -> bytes:
-    return records.open_packed(message, message.session)
-
-
-def _is_found(message: Message) -> bool:
-    account = message.session.account
-    tokens = keyring.account_keys(account).search.of_text(records.content_of(_open(message)))
-    wanted = tokens.split()[:_WORDS]
-    if not wanted:
-        return True
-    source, where, values = index().join(Match([wanted], [], [account.pk]))
-    sql = (
-        f"SELECT 1 FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"  # noqa: S608
-        f" WHERE {where} AND m.id = %s"
-    )
-    with bulk.connection(Message).cursor() as cursor:
-        parameters: list[Any] = [*values, message.pk]
-        cursor.execute(sql, parameters)
-        return cursor.fetchone() is not None
 
 
 def _follows(found: Opened, vector: dict[str, int]) -> None:

@@ -155,6 +155,17 @@ class _Telling(io.RawIOBase):
         target[: len(piece)] = piece
         return len(piece)
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with told("read"):
+            self._file.seek(offset, whence)
+            return self.tell()
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
 
 def _failures() -> tuple[type[Exception], ...]:
     """Return what storages raise; those of S3 only where its library is in use."""

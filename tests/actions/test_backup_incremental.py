@@ -12,7 +12,7 @@ from django.db import connections
 from django.utils import timezone
 
 from chathistory.actions import accounts, backup, jobs, messages, purge, restore, sessions
-from chathistory.backups import container, keysets, store
+from chathistory.backups import container, keyfile, keysets, store
 from chathistory.exceptions import Conflict, Damaged, Unavailable
 from chathistory.journal import Operation
 from chathistory.models import Account, Backup, Change, DataKey, Lease, Message, Session
@@ -130,7 +130,7 @@ def test_happy_its_keys_are_in_the_key_sets(alice, session, talk):
     new = talk("a new session", "with a key of its own")
     backup.incremental()
     stored = DataKey.objects.get(session=new)
-    found = keysets.load().data[keysets.Name(new.account.uuid, "session", new.uuid, 1)]
+    found = keysets.load().data[keyfile.Name(new.account.uuid, "session", new.uuid, 1)]
     assert found.wrapped == bytes(stored.wrapped)
 
 
@@ -238,6 +238,24 @@ def test_malformed_a_storage_that_refuses_keeps_what_is_new_for_the_next(alice, 
     assert Backup.objects.count() == 1
     assert not Lease.objects.exists()
     assert backup.incremental().counts["message"] == 1
+
+
+def test_happy_what_this_process_has_made_is_followed_without_a_list(alice, session, monkeypatch):
+    messages.append(session, alice, "user", "two")
+    backup.incremental()
+    messages.append(session, alice, "user", "three")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "places", _die)
+        assert backup.incremental().number == 2
+
+
+def test_malformed_a_database_of_earlier_begins_a_chain(alice, session, monkeypatch):
+    """The storage has more than is listed, and no key set here says so."""
+    messages.append(session, alice, "user", "two")
+    backup.incremental().delete()
+    monkeypatch.setattr(keysets, "awaited", list)
+    messages.append(session, alice, "user", "three")
+    assert backup.incremental().kind == "full"
 
 
 def test_malformed_what_else_lies_in_the_storage_is_no_matter(alice, session, home):

@@ -19,7 +19,7 @@ from chathistory.actions import (
     retention,
     sessions,
 )
-from chathistory.backups import rebuild
+from chathistory.backups import scratch
 from chathistory.exceptions import (
     ChatHistoryError,
     Conflict,
@@ -262,12 +262,13 @@ def test_malformed_a_master_key_that_is_missing_is_named(alice, talk, clock, set
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="rows tell no size beforehand")
-def test_malformed_a_disk_without_room_leaves_nothing(alice, talk, clock, home, monkeypatch):
+def test_malformed_a_full_disk_leaves_nothing(alice, talk, clock, home, monkeypatch):
     talk("lion")
     backup.full()
     moment = tick(clock)
-    monkeypatch.setattr(rebuild, "_ROOM", 1e12)
-    with pytest.raises(ChatHistoryError, match=r"free|disk") as error:
+    small = scratch._PRAGMAS.replace("=MEMORY", "=MEMORY;PRAGMA max_page_count=40", 1)
+    monkeypatch.setattr(scratch, "_PRAGMAS", small)
+    with pytest.raises(ChatHistoryError, match="full") as error:
         restore.account(alice, moment)
     assert error.value.code == "unavailable"
     assert list((home / "tmp").iterdir()) == []

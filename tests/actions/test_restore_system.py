@@ -29,9 +29,16 @@ from chathistory.actions import (
     sessions,
     tokens,
 )
-from chathistory.backups import scratch, swap
+from chathistory.backups import rebuild, scratch, swap
 from chathistory.backups.images import TABLES
-from chathistory.exceptions import Conflict, Invalid, Maintenance, NotAllowed, Stale
+from chathistory.exceptions import (
+    ChatHistoryError,
+    Conflict,
+    Invalid,
+    Maintenance,
+    NotAllowed,
+    Stale,
+)
 from chathistory.journal import Operation
 from chathistory.models import Account, Backup, Job, Message, Session, Token
 from chathistory.search.find import search
@@ -358,3 +365,15 @@ def test_happy_an_empty_database_is_filled(alice, bob, moment):
         restore.system(moment, into=into)
     with connection.cursor() as cursor:
         cursor.execute("DROP DATABASE chathistory_restored")
+
+
+@on_sqlite
+def test_malformed_a_disk_without_room_leaves_nothing(talk, clock, home, monkeypatch):
+    talk("lion")
+    backup.full()
+    moment = tick(clock)
+    monkeypatch.setattr(rebuild, "_ROOM", 1e12)
+    with pytest.raises(ChatHistoryError, match=r"free|disk") as error:
+        restore.system(moment)
+    assert error.value.code == "unavailable"
+    assert list((home / "tmp").iterdir()) == []

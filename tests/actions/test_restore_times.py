@@ -247,6 +247,9 @@ def test_a_chat_that_was_purged_and_imported_again_is_kept(alice, clock):
     late = tick(clock)
     say(again, alice, "later")
     clock.shift(1)
+    report = restore.session(alice, again.uuid, late)
+    assert (report["errors"], report["messages_removed"]) == ([], 1)
+    assert texts(again) == ["lion"]
     report = restore.account(alice, late)
     assert (report["errors"], report["sessions_removed"]) == ([], 0)
     assert texts(again) == ["lion"]

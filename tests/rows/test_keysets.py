@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import time_machine
 from django.utils import timezone
 
 from chathistory import keyring, master
-from chathistory.backups import keysets, store
+from chathistory.backups import keyfile, keysets, store
 from chathistory.backups.store import Place
 from chathistory.exceptions import Damaged, MasterKeyError, Unavailable
 from chathistory.models import Account, Backup, DataKey, Session
@@ -51,8 +52,8 @@ def of(session: Session) -> list:
     return [DataKey.objects.filter(session=session)]
 
 
-def name_of(session: Session) -> keysets.Name:
-    return keysets.Name(session.account.uuid, "session", session.uuid, 1)
+def name_of(session: Session) -> keyfile.Name:
+    return keyfile.Name(session.account.uuid, "session", session.uuid, 1)
 
 
 def test_a_full_set_has_every_key_and_the_database_is_not_asked(session):
@@ -62,7 +63,7 @@ def test_a_full_set_has_every_key_and_the_database_is_not_asked(session):
     DataKey.objects.all().delete()
     keys = keysets.load()
     assert keys.containers == {at.digest: b"k" * 32}
-    assert keys.data == {keysets.Name(*row[:4]): keysets.Wrapped(*(row[4:])) for row in stored}
+    assert keys.data == {keyfile.Name(*row[:4]): keyfile.Wrapped(*(row[4:])) for row in stored}
     assert {name.purpose for name in keys.data} == {"account", "search", "tag", "rows", "session"}
 
 
@@ -109,7 +110,7 @@ def test_files_are_sealed_named_by_their_hash_and_for_the_owner_alone(session, h
     assert str(session.uuid).encode() not in packed
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert keysets.hashlib.sha256(packed).hexdigest() in path.name
+    assert hashlib.sha256(packed).hexdigest() in path.name
 
 
 def test_many_deltas_are_put_together(session, home, monkeypatch):
@@ -128,10 +129,10 @@ def test_a_full_set_keeps_what_the_storage_holds_and_what_is_on_its_way(session,
     with time_machine.travel(timezone.now() + DAY):
         keysets.write_full({})
         keysets.lapse()
-    assert keysets._read(sets(home)[-1]).containers.keys() == {there.digest, coming.digest}
+    assert keyfile.read(sets(home)[-1]).containers.keys() == {there.digest, coming.digest}
     with time_machine.travel(timezone.now() + 2 * DAY):
         keysets.write_full({})
-    assert keysets._read(sets(home)[-1]).containers.keys() == {there.digest}
+    assert keyfile.read(sets(home)[-1]).containers.keys() == {there.digest}
 
 
 def test_erased_keys_lapse_in_30_days(session, home):
@@ -230,7 +231,7 @@ def test_one_that_does_not_open_is_told_and_the_others_serve(session, home, capl
     assert sets(home)[0].name in caplog.text
     keysets.write({coming.digest: b"c" * 32}, of(session), coming)
     keysets.write_full({new.digest: b"n" * 32}, new)
-    full = keysets._read(sets(home)[-1])
+    full = keyfile.read(sets(home)[-1])
     assert set(full.containers) == {there.digest, coming.digest, new.digest}
     assert name_of(session) in full.data
 
@@ -291,7 +292,7 @@ def test_another_sets_header_does_not_open_it(session, home, caplog):
     swapped = other[:size] + one[14 + int.from_bytes(one[10:14], "big") :]
     path = sets(home)[0]
     path.unlink()
-    digest = keysets.hashlib.sha256(swapped).hexdigest()
+    digest = hashlib.sha256(swapped).hexdigest()
     (path.parent / f"{path.name[:22]}-{digest}.keys").write_bytes(swapped)
     assert keysets.load().data.keys() >= {name_of(session)}
     assert digest in caplog.text
