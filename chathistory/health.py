@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -46,11 +45,11 @@ class Report:
 def quick() -> Report:
     """Look at the schema, then at everything registered with ``at_start``, and count."""
     began = perf_counter()
-    report = Report(findings=[_found(schema)])
+    report = Report(findings=[_found("schema", schema)])
     report.ready = report.findings[0].ok
     if report.ready:
-        report.findings += [_found(check) for check in registry.STARTS]
-        report.findings.append(_found(partial(_count, report)))
+        report.findings += [_found(check.__name__, check) for check in registry.STARTS]
+        report.findings.append(_found("sessions", lambda: _count(report)))
     report.errors = [f"{one.name}: {one.detail}" for one in report.findings if not one.ok]
     report.seconds = perf_counter() - began
     return report
@@ -68,11 +67,10 @@ def _count(report: Report) -> Finding:
     return Finding("sessions", True)
 
 
-def _found(check: Callable[[], Finding]) -> Finding:
+def _found(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except Exception as error:  # noqa: BLE001  (whatever a damaged row does to whom reads it)
-        name = getattr(check, "__name__", "sessions")
         return Finding(name, False, f"it could not be looked at ({type(error).__name__})")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,20 @@ def no_keys_left_over() -> Iterator[None]:
     keyring.forget()
     yield
     keyring.forget()
+
+
+@pytest.fixture
+def home(settings: Any, tmp_path: Path) -> Path:
+    """A data folder that nobody has written to."""
+    settings.CHATHISTORY_HOME = tmp_path
+    return tmp_path
+
+
+@pytest.fixture
+def keyed_home(settings: Any, home: Path) -> Path:
+    """Another whose master key is no file in it."""
+    settings.CHATHISTORY_MASTER_KEYS = [("test", bytes(32))]
+    return home
 
 
 @pytest.fixture

@@ -16,14 +16,8 @@ from chathistory.exceptions import Conflict, NotAllowed, NotFound, Unavailable
 from chathistory.models import Account, Backup, Change, DataKey, Lease, Message, Session
 from tests.actions import backed
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 ON_SQLITE = connection.vendor == "sqlite"
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
 
 
 @pytest.fixture

@@ -19,13 +19,7 @@ from chathistory.models import Account, Backup, Change, DataKey, Lease, Message,
 from tests.actions import backed
 from tests.living import START, VERBS, Life
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
 
 @pytest.fixture

@@ -13,17 +13,11 @@ from chathistory.exceptions import Damaged, MasterKeyError
 from chathistory.models import Account, Backup
 from tests.actions import backed
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 SAID = (
     *("account", "session", "kind", "chain", "number", "name", "previous", "at", "size"),
     *("counts", "created_at"),
 )
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
 
 
 @pytest.fixture

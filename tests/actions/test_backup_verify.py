@@ -12,13 +12,7 @@ from chathistory.exceptions import Conflict, Damaged, MasterKeyError, NotFound
 from chathistory.models import Backup
 from tests.actions import backed
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
 
 @pytest.fixture

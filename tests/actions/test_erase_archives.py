@@ -10,13 +10,7 @@ from chathistory.actions import accounts, archives, erase
 from chathistory.exceptions import Conflict, Unavailable
 from chathistory.models import Backup
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_MASTER_KEYS = [("test", bytes(32))]
-    settings.CHATHISTORY_HOME = tmp_path
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("keyed_home")]
 
 
 @pytest.fixture

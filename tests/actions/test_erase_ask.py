@@ -10,12 +10,7 @@ from chathistory.actions import accounts, erase, jobs, working
 from chathistory.exceptions import Invalid, Unavailable
 from chathistory.models import Account, Change, Job, Session
 
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    """An erasure ledger that nobody has written to; the keys stay where they are."""
-    settings.CHATHISTORY_MASTER_KEYS = [("test", bytes(32))]
-    settings.CHATHISTORY_HOME = tmp_path
+pytestmark = pytest.mark.usefixtures("keyed_home")
 
 
 def run():

@@ -13,14 +13,7 @@ from django.db import connection
 from chathistory.actions import accounts, erase, working
 from chathistory.models import Account, Job, Session
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    """An erasure ledger that nobody has written to; the keys stay where they are."""
-    settings.CHATHISTORY_MASTER_KEYS = [("test", bytes(32))]
-    settings.CHATHISTORY_HOME = tmp_path
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("keyed_home")]
 
 
 def run(*arguments):

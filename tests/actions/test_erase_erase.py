@@ -51,14 +51,9 @@ from chathistory.search.base import index
 from chathistory.search.find import search
 from tests.actions.asked import Asked
 
+pytestmark = pytest.mark.usefixtures("keyed_home")
+
 OWNED = (Session, Message, Revision, Block, Share, Tag, Job, Token, RetentionPolicy, DataKey)
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    """An erasure ledger that nobody has written to; the keys stay where they are."""
-    settings.CHATHISTORY_MASTER_KEYS = [("test", bytes(32))]
-    settings.CHATHISTORY_HOME = tmp_path
 
 
 @pytest.fixture

@@ -21,13 +21,7 @@ from tests.actions import backed
 from tests.actions.archived import unzipped
 from tests.actions.asked import Asked
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
 
 @pytest.fixture

@@ -12,12 +12,7 @@ from chathistory.models import Change, Message, Session
 from tests.actions.aging import DAY, later
 from tests.actions.asked import Asked
 
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    """An erasure ledger that nobody has written to; the keys stay where they are."""
-    settings.CHATHISTORY_MASTER_KEYS = [("test", bytes(32))]
-    settings.CHATHISTORY_HOME = tmp_path
+pytestmark = pytest.mark.usefixtures("keyed_home")
 
 
 def clean(user, **more):

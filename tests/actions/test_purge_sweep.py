@@ -25,14 +25,9 @@ from chathistory.search.base import index
 from tests.actions.aging import DAY, later
 from tests.actions.asked import Asked
 
+pytestmark = pytest.mark.usefixtures("keyed_home")
+
 CLEAN = "clean" if connection.vendor == "sqlite" else "vacuum"
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    """An erasure ledger that nobody has written to; the keys stay where they are."""
-    settings.CHATHISTORY_MASTER_KEYS = [("test", bytes(32))]
-    settings.CHATHISTORY_HOME = tmp_path
 
 
 def run(**more):

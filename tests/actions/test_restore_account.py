@@ -34,13 +34,7 @@ from tests.actions import backed
 from tests.actions.restored import say, shown, texts, tick
 from tests.living import START, VERBS, Life, Work, indexed, lost, picture
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
 
 @pytest.fixture

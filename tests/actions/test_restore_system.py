@@ -45,17 +45,11 @@ from chathistory.search.find import search
 from tests.actions.restored import say, shown, texts, tick
 from tests.living import START, indexed, picture
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="writes a SQLite file over")
 on_postgres = pytest.mark.skipif(
     connection.vendor == "sqlite", reason="fills a PostgreSQL database"
 )
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
 
 
 @pytest.fixture

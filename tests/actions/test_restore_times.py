@@ -22,14 +22,8 @@ from tests.actions import backed
 from tests.actions.restored import say, shown, texts, tick
 from tests.living import START
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="writes a SQLite file over")
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
 
 
 @pytest.fixture(autouse=True)

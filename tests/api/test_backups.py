@@ -11,13 +11,7 @@ from chathistory.actions import archives, backup
 from chathistory.models import Backup
 from tests.api.client import Api, problem
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
 
 @pytest.fixture

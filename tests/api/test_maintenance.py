@@ -23,12 +23,6 @@ with maintenance.held():
 """
 
 
-@pytest.fixture
-def home(settings, tmp_path: Path) -> Path:
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
-
-
 def test_writers_are_refused_and_readers_are_served(api: Api, chat: str, home: Path) -> None:
     with maintenance.held():
         answer = api.post(f"sessions/{chat}/messages", {"role": "user", "content": "now?"})

@@ -15,13 +15,7 @@ from chathistory import shipper
 from chathistory.actions import messages, sessions
 from chathistory.models import Backup, DataKey, Message, Session
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
 
 def run(name, *arguments):

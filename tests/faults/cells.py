@@ -48,6 +48,10 @@ def key_of(row: DataKey) -> Any:
     return keyring.account_keys(row.account)
 
 
+def open_backup(row: Backup) -> bytes:
+    return keysets.unwrap(row.name, bytes(row.key))
+
+
 def packed_blocks(talk: Talk) -> list[Block]:
     """Two blocks of an archived session, and one of another."""
     both = talk(*(f"{n}" for n in range(11))), talk("alone")
@@ -82,59 +86,92 @@ def lived(alice: User, bob: User, talk: Talk) -> dict[str, Cell]:
     messages.edit(said, alice, "two, edited again")
     sessions.change(first, alice, title="C", metadata={"b": 1}, tags=["x", "y"])
     sessions.change(second, alice, metadata={"c": 1})
-    ran = [jobs.run(first.account, "import", {"n": n}, dict) for n in range(2)]
-    result = ran[0].result
-    records.seal_job(ran[0], "result", {"more": 1})
-    ran[0].save()
-
     first, second = Session.objects.select_related("account").order_by("pk")[:2]
     said = Message.objects.select_related("session__account").get(pk=said.pk)
-    near, far = first.messages.get(seq=1), second.messages.get()
-    earlier = list(Revision.objects.order_by("pk"))
-    tags, changes = (
-        list(Tag.objects.select_related("account")),
-        Change.objects.filter(before__isnull=False),
-    )
-    change, another = changes.filter(session=first.uuid).order_by("-seq")[:2]
-    wrapped = {(k.account_id, k.purpose, k.session_id): k for k in DataKey.objects.all()}
-    mine = first.account_id
-    of_session, own = wrapped[mine, "session", first.pk], wrapped[mine, "account", None]
-    rows, tag = wrapped[mine, "rows", None], wrapped[mine, "tag", None]
-    his = DataKey.objects.exclude(account=mine).get(purpose="account")
-    block, next_to_it, apart = packed_blocks(talk)
-    backup, other_backup = backups()
-    columns = {
-        "Backup.key": Cell(
-            *(backup, "key", lambda row: keysets.unwrap(row.name, bytes(row.key))),
-            [other_backup.key, own.master_wrapped],
-        ),
-        "Block.body": Cell(block, "body", open_block, [next_to_it.body, apart.body, said.body]),
-        "Session.title": Cell(first, "title", records.title_of, [second.title, first.preview]),
-        "Session.preview": Cell(first, "preview", records.preview_of, [second.preview]),
-        "Session.metadata": Cell(first, "metadata", records.metadata_of, [second.metadata]),
+    return {
+        **_of_sessions(first, second, old),
+        **_of_messages(said, second.messages.get()),
+        **_of_journal(first),
+        **_of_jobs(first),
+        **_of_keys(first),
+        **_of_blocks(talk, said),
+        **_of_backups(first),
+    }
+
+
+def _of_sessions(first: Session, second: Session, old: dict[str, bytes]) -> dict[str, Cell]:
+    cells = {
+        "title": Cell(first, "title", records.title_of, [second.title, first.preview]),
+        "preview": Cell(first, "preview", records.preview_of, [second.preview]),
+        "metadata": Cell(first, "metadata", records.metadata_of, [second.metadata]),
+    }
+    for name, cell in cells.items():
+        cell.old = old[name]
+    return {f"Session.{name}": cell for name, cell in cells.items()}
+
+
+def _of_messages(said: Message, far: Message) -> dict[str, Cell]:
+    near = said.session.messages.get(seq=1)
+    oldest, older = Revision.objects.order_by("pk")
+    return {
         "Message.body": Cell(
             *(said, "body", lambda row: records.open_body(row, row.session)),
-            [near.body, far.body, earlier[1].body],
-            earlier[0].body,
+            *([near.body, far.body, older.body], oldest.body),
         ),
         "Revision.body": Cell(
-            *(earlier[0], "body", lambda row: records.open_revision(row, row.message.session)),
-            [earlier[1].body, said.body],
+            *(oldest, "body", lambda row: records.open_revision(row, row.message.session)),
+            [older.body, said.body],
         ),
+    }
+
+
+def _of_journal(session: Session) -> dict[str, Cell]:
+    changes = Change.objects.filter(before__isnull=False, session=session.uuid)
+    change, another = changes.order_by("-seq")[:2]
+    tag, other = Tag.objects.select_related("account")
+    return {
         "Change.before": Cell(change, "before", before_of, [another.before]),
-        "Tag.name": Cell(tags[0], "name", lambda r: records.tag_name(r, r.account), [tags[1].name]),
+        "Tag.name": Cell(tag, "name", lambda r: records.tag_name(r, r.account), [other.name]),
+    }
+
+
+def _of_jobs(session: Session) -> dict[str, Cell]:
+    one, other = (jobs.run(session.account, "import", {"n": n}, dict) for n in range(2))
+    before = one.result
+    records.seal_job(one, "result", {"more": 1})
+    one.save()
+    return {
         "Job.arguments": Cell(
-            *(ran[0], "arguments", lambda row: records.open_job(row, "arguments")),
-            [ran[1].arguments, ran[0].result],
+            *(one, "arguments", lambda row: records.open_job(row, "arguments")),
+            [other.arguments, one.result],
         ),
         "Job.result": Cell(
-            *(ran[0], "result", lambda row: records.open_job(row, "result")),
-            *([ran[1].result, ran[0].arguments], result),
+            *(one, "result", lambda row: records.open_job(row, "result")),
+            *([other.result, one.arguments], before),
         ),
+    }
+
+
+def _of_keys(session: Session) -> dict[str, Cell]:
+    keys = DataKey.objects.filter(account=session.account)
+    rows, tag, own = (keys.get(purpose=name) for name in ("rows", "tag", "account"))
+    his = DataKey.objects.exclude(account=session.account).get(purpose="account")
+    of_session = keys.get(session=session)
+    return {
         "DataKey.wrapped": Cell(of_session, "wrapped", key_of, [rows.wrapped]),
         "DataKey.wrapped of the account": Cell(rows, "wrapped", key_of, [tag.wrapped]),
         "DataKey.master_wrapped": Cell(own, "master_wrapped", key_of, [his.master_wrapped]),
     }
-    for name in ("title", "preview", "metadata"):
-        columns[f"Session.{name}"].old = old[name]
-    return columns
+
+
+def _of_blocks(talk: Talk, said: Message) -> dict[str, Cell]:
+    block, next_to_it, apart = packed_blocks(talk)
+    others = [next_to_it.body, apart.body, said.body]
+    return {"Block.body": Cell(block, "body", open_block, others)}
+
+
+def _of_backups(session: Session) -> dict[str, Cell]:
+    backup, other = backups()
+    own = DataKey.objects.get(account=session.account, purpose="account")
+    others = [other.key, own.master_wrapped]
+    return {"Backup.key": Cell(backup, "key", open_backup, others)}

@@ -8,28 +8,19 @@ Prints how far it is; ends with an error, and the shortest way to it, where life
 
 from __future__ import annotations
 
-import os
 import sys
 
-import django
+from tests.faults import own
 
 
 def main(wanted: int) -> None:
     """Take at least ``wanted`` steps."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    django.setup()
-    from django.test.runner import DiscoverRunner  # needs the site
+    with own.database("machine"):
+        from tests.lifecycle.life import Life, live  # needs the site
 
-    from tests.lifecycle.life import Life, live
-
-    runner = DiscoverRunner(verbosity=0, interactive=False)
-    databases = runner.setup_databases()
-    try:
         while Life.steps < wanted:
             live(20)
             print(f"{Life.steps:,} of {wanted:,} steps are clean", flush=True)
-    finally:
-        runner.teardown_databases(databases)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from chathistory import keyring
 from chathistory.actions import accounts, backup, messages, sessions
 from chathistory.backups import container, contents, extract, keysets, plans, rebuild
 from chathistory.backups.scratch import scratch
@@ -22,14 +21,8 @@ from tests.living import picture
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "sqlite", reason="the base is a copy of the file"),
+    pytest.mark.usefixtures("home"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    keyring.forget()
-    return tmp_path
 
 
 @pytest.fixture

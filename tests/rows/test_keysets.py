@@ -18,14 +18,8 @@ from chathistory.backups.store import Place
 from chathistory.exceptions import Damaged, MasterKeyError, Unavailable
 from chathistory.models import Account, Backup, DataKey, Session
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
 
 
 @pytest.fixture

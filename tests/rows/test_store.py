@@ -20,13 +20,9 @@ from chathistory.exceptions import Damaged, Unavailable
 from chathistory.models import Backup
 from project import environ
 
+pytestmark = pytest.mark.usefixtures("home")
+
 BUCKET = "backups"
-
-
-@pytest.fixture(autouse=True)
-def home(settings, tmp_path):
-    settings.CHATHISTORY_HOME = tmp_path
-    return tmp_path
 
 
 @pytest.fixture(scope="module")
