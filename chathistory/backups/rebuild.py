@@ -153,7 +153,9 @@ class _Build:
 
     def run(self) -> None:
         base, *segments = self._plan.parts
-        vector = self._extracted(base) or self._base(base)
+        vector = self._extracted(base)
+        if vector is None:
+            vector = self._base(base)
         self._note()
         for part in segments:
             with self._opened(part) as found:

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
+from chathistory import records
 from chathistory.actions import accounts, backup, messages, sessions
 from chathistory.backups import container, contents, extract, keysets, plans, rebuild
 from chathistory.backups.scratch import scratch
@@ -86,6 +87,17 @@ def test_an_account_is_the_same_as_by_way_of_the_whole_file(alice, talked, monke
     with built(alice) as made, scratch(made.path, whole=made.whole):
         assert picture(Account.objects.get(user=alice)) == out
         assert Session.objects.count() == 3
+
+
+def test_a_base_of_before_anything_was_said(alice):
+    account = accounts.of(alice)
+    backup.full()
+    session = sessions.create(alice, "tutor", title="Savanna")
+    backup.incremental()
+    with built(alice, session) as made, scratch(made.path, whole=made.whole):
+        assert made.problems == []
+        assert records.title_of(Session.objects.select_related("account").get()) == "Savanna"
+        assert account.keys.count() == 5
 
 
 def test_damage_where_nothing_is_wanted_does_no_harm(home, alice, talked):
