@@ -23,13 +23,22 @@ class Doc(NamedTuple):
     tokens: str
 
 
+class Either(NamedTuple):
+    """Any of these, each of which is as much as must all be there."""
+
+    branches: Sequence[Wanted]
+
+
+Wanted = Sequence["str | Either"]
+
+
 class Match(NamedTuple):
     """What candidates must hold: for each owner the tokens wanted; and the tokens unwanted.
 
     ``owners`` are the accounts' keys, in the order of ``wanted``.
     """
 
-    wanted: Sequence[Sequence[str]]
+    wanted: Sequence[Wanted]
     unwanted: Sequence[str]
     owners: Sequence[int] = ()
 
