@@ -37,7 +37,7 @@ from chathistory.models import (
 from chathistory.records import Body
 from chathistory.search.base import VERSION, Doc, index
 
-from . import accounts, purge, removing
+from . import accounts, pipeline, purge, removing
 from .removing import CHUNK, Removed
 
 _OP = "account.erase"
@@ -312,6 +312,7 @@ def _empty(work: _Erasure, session: Session, messages: Sequence[Message]) -> Rem
             fresh.preview, fresh.preview_revision = None, fresh.preview_revision + 1
         if fresh.title_source == Session.TitleSource.AUTO and _title(fresh) in titles:
             removing.untitle(fresh)
+            pipeline.index_title(fresh)
         removed = removing.empty(op, fresh, mine)
         removing.touch(op, fresh, *_SHOWN)
     return removed

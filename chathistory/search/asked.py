@@ -17,7 +17,7 @@ from uuid import UUID
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Q
 
-from chathistory import blocks, bulk, crypto, keyring, records
+from chathistory import blocks, bulk, crypto, keyring, records, text
 from chathistory.exceptions import Damaged
 from chathistory.models import Account, Block, Message, Session
 from chathistory.querysets import SessionQuerySet
@@ -27,7 +27,7 @@ from .base import Either, Match, Wanted, index
 from .matcher import Matcher, unwanted, whole
 from .narrowing import Asker, condition, of_sessions
 from .tokens import Keyed, fold, pairs, query_forms
-from .tree import Filter, Node, Or, Term, conjuncts
+from .tree import TITLES, Filter, Node, Or, Term, conjuncts
 
 Narrow = Callable[[SessionQuerySet], SessionQuerySet]
 #: Blocks by their key: uuid and record.
@@ -77,6 +77,9 @@ class Asked:
         #: Whether the index has a say: a query of filters alone has nothing to ask of it.
         self.is_indexed = bool(wanted and wanted[0])
         self.matcher = Matcher(tree, indexed=self.is_indexed)
+        self._only_titles = TITLES in conjuncts(tree)
+        # Of a title alone the index cannot tell: it holds the texts of metadata too.
+        self._titles = Matcher(tree, indexed=False) if self._only_titles else self.matcher
         self._sessions: dict[int, UUID] = {}
         self._keys: dict[tuple[int, int], crypto.Key] = {}
         self._metadata: dict[int, dict[str, Any]] = {}
@@ -156,25 +159,26 @@ class Asked:
         """Return the newest sessions before a key that index and gate let through as titles."""
         if not self.match.wanted:
             return []
-        until = _LAST if before is None else before
-        keys = self._titled(until, limit) if self.is_indexed else self._listed(until, limit)
+        keys = self._titled(before, limit) if self.is_indexed else self._listed(before, limit)
         found = Session.objects.filter(pk__in=keys).select_related("account__user")
         return sorted(found, key=lambda row: -row.pk)
 
-    def _titled(self, until: int, limit: int) -> list[int]:
+    def _titled(self, before: int | None, limit: int) -> list[int]:
         source, where, parameters = index().join(self.match, titles=True)
         try:
             gate, more = self._correlated(self._titles_gate, "hit.place")
         except EmptyResultSet:  # no session can be what is asked for
             return []
+        following = "" if before is None else " AND hit.place < %s"
         sql = (
-            f"SELECT hit.place FROM {source} WHERE {where} AND hit.place < %s AND EXISTS ({gate})"  # noqa: S608
+            f"SELECT hit.place FROM {source} WHERE {where} AND EXISTS ({gate}){following}"  # noqa: S608
             " ORDER BY hit.place DESC LIMIT %s"
         )
-        return [row[0] for row in _rows(sql, [*parameters, until, *more, limit])]
+        until = [] if before is None else [before]
+        return [row[0] for row in _rows(sql, [*parameters, *more, *until, limit])]
 
-    def _listed(self, until: int, limit: int) -> list[int]:
-        rows = self._titles_gate.filter(pk__lt=until).order_by("-pk")
+    def _listed(self, before: int | None, limit: int) -> list[int]:
+        rows = self._titles_gate.filter(pk__lt=_LAST if before is None else before).order_by("-pk")
         return list(rows.values_list("pk", flat=True)[:limit])
 
     def titled(self, sessions: Sequence[Session]) -> list[Session]:
@@ -186,13 +190,16 @@ class Asked:
         title = records.or_damaged(records.title_of, session)
         if title is None:
             return False
+        texts = [title]
+        if self._titles.must_open and not self._only_titles:
+            texts += text.strings(records.or_damaged(records.metadata_of, session))
 
         def fact(one: Filter) -> bool:
             if one.name == "meta":
                 return _says(records.or_damaged(records.metadata_of, session) or {}, one)
             return session.pk in marked[one]
 
-        return self.matcher.holds(title, facts=fact)
+        return self._titles.holds(*texts, facts=fact)
 
     def opened(self, candidates: Sequence[Candidate]) -> Iterator[Found]:
         """Yield the candidates that hold what the query asks; what does not open is left out."""
@@ -201,11 +208,11 @@ class Asked:
         fact = self._facts(candidates)
         for candidate in candidates:
             try:
-                text = self._open(candidate, held)
+                said = self._open(candidate, held)
             except Damaged:
                 continue
-            if self.matcher.holds(text, facts=partial(fact, candidate)):
-                yield Found(candidate, text)
+            if self.matcher.holds(said, facts=partial(fact, candidate)):
+                yield Found(candidate, said)
 
     def _facts(self, candidates: Sequence[Candidate]) -> Callable[[Candidate, Filter], bool]:
         """Return what tells of a candidate whether it is what a filter asks for."""
@@ -306,8 +313,8 @@ def _says(metadata: dict[str, Any], one: Filter) -> bool:
 
 
 def _plain(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return fold(" ".join(text.split()))
+    said = value if isinstance(value, str) else json.dumps(value)
+    return fold(" ".join(said.split()))
 
 
 def _owners(user: Any) -> list[Account]:

@@ -14,6 +14,8 @@ from chathistory.models import Message
 
 #: Raised when words are cut or keyed otherwise; a new version is a new index beside the old.
 VERSION = 1
+#: The same of titles: 1 holds the title alone, 2 also the texts in the session's metadata.
+TITLE_VERSION = 2
 
 
 class Doc(NamedTuple):

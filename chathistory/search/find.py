@@ -92,13 +92,13 @@ def search(
     tree, before = parse(query), _place(cursor)
     asked = Asked(user, tree, narrow)
     if TITLES in conjuncts(tree):
-        return _titled(asked, limit, before)
+        return _by_title(asked, limit, before)
     once = PerSession(asked, before) if group else None
     answer = (
         _ranked(asked, limit, once) if sort == "relevance" else _newest(asked, limit, before, once)
     )
     if cursor is None and _has_words(tree):
-        answer.titles = _titled(asked, _TITLES, None).titles
+        answer.titles, _ended = _titles(asked, _TITLES, None)
     answer.facets = count(asked) if facets else None
     return answer
 
@@ -134,21 +134,27 @@ def _page(
     return answer
 
 
-def _titled(asked: Asked, limit: int, before: int | None) -> Answer:
+def _by_title(asked: Asked, limit: int, before: int | None) -> Answer:
     """Return a page of sessions by title, newest first."""
+    found, ended = _titles(asked, limit + 1, before)
+    if ended is not None:
+        return Answer([], found, _cursor(ended), False)
+    cursor = _cursor(found[limit - 1].pk) if len(found) > limit else None
+    return Answer([], found[:limit], cursor, True)
+
+
+def _titles(asked: Asked, limit: int, before: int | None) -> tuple[list[Session], int | None]:
+    """Return sessions whose title holds the query, and the key at which the budget ended."""
     found: list[Session] = []
     looked = 0
     while looked < settings.SEARCH_BUDGET:
         block = asked.titles(before, limit)
         looked += len(block)
-        for row in asked.titled(block):
-            if len(found) == limit:
-                return Answer([], found, _cursor(found[-1].pk), True)
-            found.append(row)
-        if len(block) < limit:
-            return Answer([], found, None, True)
+        found += asked.titled(block)
+        if len(found) >= limit or len(block) < limit:
+            return found[:limit], None
         before = block[-1].pk
-    return Answer([], found, _cursor(before), False)
+    return found, before
 
 
 def _ranked(asked: Asked, limit: int, once: PerSession | None) -> Answer:
