@@ -151,7 +151,7 @@ def change(
         columns += _set_metadata(fresh, metadata, before)
         _retag(op, fresh, names, before)
         if before:
-            touch(op, fresh, before, *columns)
+            touch(op, fresh, before, *dict.fromkeys(columns))
     return fresh
 
 
