@@ -183,8 +183,15 @@ class Asked:
 
     def titled(self, sessions: Sequence[Session]) -> list[Session]:
         """Return the sessions whose title holds what the query asks."""
+        if not self.is_indexed:
+            self._load_keys(sessions)
         marked = self._marked(Session, [row.pk for row in sessions], self.asker.on_session)
         return [row for row in sessions if self._title_holds(row, marked)]
+
+    def _load_keys(self, sessions: Sequence[Session]) -> None:
+        for pk, account in self.owners.items():
+            own = [(row.pk, row.uuid) for row in sessions if row.account_id == pk]
+            keyring.load_sessions(account, own)
 
     def _title_holds(self, session: Session, marked: dict[Filter, set[int]]) -> bool:
         title = records.or_damaged(records.title_of, session)

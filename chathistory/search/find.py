@@ -29,6 +29,7 @@ SORTS = ("newest", "relevance")
 GROUPS = ("session",)
 MAX_LIMIT = 100
 _TITLES = 20
+_LISTED = 1_000  # titles opened where the index has no say
 _BLOCK = 200
 _CURSOR = re.compile("[0-7]?[0-9a-f]{1,15}")  # a place: below 2**63
 _FIRST, _MOST = 100, 1_600  # candidates of the first and of the largest block
@@ -147,11 +148,12 @@ def _titles(asked: Asked, limit: int, before: int | None) -> tuple[list[Session]
     """Return sessions whose title holds the query, and the key at which the budget ended."""
     found: list[Session] = []
     looked = 0
-    while looked < settings.SEARCH_BUDGET:
-        block = asked.titles(before, limit)
+    size = limit if asked.is_indexed else max(limit, _BLOCK)
+    while looked < (settings.SEARCH_BUDGET if asked.is_indexed else _LISTED):
+        block = asked.titles(before, size)
         looked += len(block)
         found += asked.titled(block)
-        if len(found) >= limit or len(block) < limit:
+        if len(found) >= limit or len(block) < size:
             return found[:limit], None
         before = block[-1].pk
     return found, before

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from chathistory import records
 from chathistory.actions import lifecycle, messages, sessions
+from chathistory.search import find
 from chathistory.search.find import search
 from tests.search import brute
 
@@ -161,6 +162,21 @@ def test_in_title_looks_only_there_and_goes_on_by_cursor(alice, talk):
     titles = search(alice, "in:title meta:n=2 OR meta:n=4 -zeb*").titles
     assert not titles
     assert len(search(alice, "in:title meta:n=2 OR meta:n=4").titles) == 2
+
+
+def test_without_a_word_of_the_index_titles_are_opened_some_at_a_time(alice, talk, monkeypatch):
+    for number in range(6):
+        talk(title=("Lion", "Zebra", "Tiger")[number % 3])
+    monkeypatch.setattr(find, "_LISTED", 2)
+    monkeypatch.setattr(find, "_BLOCK", 1)
+    found, pages, cursor = [], 0, None
+    while not pages or cursor:
+        answer = search(alice, "in:title zeb*", limit=1, cursor=cursor)
+        assert answer.complete or answer.cursor
+        found += [records.title_of(row) for row in answer.titles]
+        pages, cursor = pages + 1, answer.cursor
+    assert found == ["Zebra", "Zebra"]
+    assert pages > 2
 
 
 def test_a_budget_ends_a_page_of_filters_too_and_the_cursor_goes_on(alice, talk, settings):
