@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -125,6 +126,15 @@ def facts(content: str) -> dict[str, Any]:
         distinct = dict.fromkeys(link.rstrip(".,;:!?") for link in links)
         found["links"] = list(distinct)[:_MAX_LINKS]
     return found
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text within a JSON value, but not the names of its parts."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from strings(one)
 
 
 def code_blocks(content: str) -> list[dict[str, Any]]:

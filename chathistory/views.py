@@ -34,6 +34,7 @@ from .listing import Narrow
 from .models import Session
 from .querysets import SessionQuerySet
 from .search import find
+from .search.query import HELP
 from .states import LIVE, State
 from .workflows import Workflow
 
@@ -128,6 +129,7 @@ def history(request: HttpRequest) -> HttpResponse:
         "states": [(one.value, one.label) for one in LIVE],
         "undo": _just_deleted(request),
         "query": _query_without(request, "cursor", "deleted"),
+        "help": HELP,
     }
     if asked["workflow"]:
         _workflow(asked["workflow"])

@@ -282,16 +282,25 @@ def indexed(account: Account) -> bool:
             wanted[row.place] = keyed.of_text(records.open_body(row, row.session).content)
         assert bool(row.indexed) == (row.deleted_at is None), row.uuid
     for one in Session.objects.filter(account=account).select_related("account"):
-        if one.title is not None:
-            titles[one.pk] = keyed.of_text(records.title_of(one))
+        named = [records.title_of(one)] if one.title is not None else []
+        said = "\n".join(named + _texts(records.metadata_of(one)))
+        titles[one.pk] = keyed.of_text(said)
     return _in_index(rows, wanted, "place") and _in_index(
         Session.objects.filter(account=account), titles, "pk", titles=True
     )
 
 
+def _texts(value: Any) -> list[str]:
+    """Return the texts in JSON, in order."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [text for one in inner for text in _texts(one)]
+    return [value] if isinstance(value, str) else []
+
+
 def _in_index(rows: Any, wanted: dict[int, str], column: str, **more: bool) -> bool:
     places = list(rows.values_list(column, flat=True))
     found = index().read(places, **more) if places else []
-    return {doc.place: sorted(doc.tokens.split()) for doc in found} == {
+    return {doc.place: sorted(doc.tokens.split()) for doc in found if doc.tokens} == {
         place: sorted(tokens.split()) for place, tokens in wanted.items() if tokens
     }

@@ -19,7 +19,8 @@ from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
 from chathistory.querysets import require
 from chathistory.records import Body
-from chathistory.search.base import VERSION, Doc, index
+from chathistory.search import upkeep
+from chathistory.search.base import TITLE_VERSION, Doc, index
 from chathistory.states import State
 
 from . import accounts, lifecycle, pipeline, retention
@@ -251,7 +252,7 @@ def _store(op: Operation, parts: Sequence[Part]) -> None:
     places = pipeline.places(op, [draft for part in parts for _turn, draft in part.kept])
     for part in parts:
         _fill(op, part, run, places)
-        titles += _entitle(op, part)
+        titles += _entitle(part)
     run.insert()
     index().add(titles, titles=True)
     for part in parts:
@@ -345,7 +346,7 @@ def _describe(op: Operation, session: Session, plan: Plan) -> None:
         session.title_source = transcript.title_source
 
 
-def _entitle(op: Operation, part: Part) -> list[Doc]:
+def _entitle(part: Part) -> list[Doc]:
     """Give a session without a title the one that came with it, or one of what is asked first."""
     session = part.session
     if session is None or session.title is not None:
@@ -354,11 +355,13 @@ def _entitle(op: Operation, part: Part) -> list[Doc]:
     title = part.plan.title if part.is_new else None
     if title is None and (first := next(asked, None)) is not None:
         title = text.title_from(first.body.content)
-    if not title:
+    if title:
+        pipeline.unindex_title(session)
+        records.set_column(session, "title", title)
+    if session.indexed or not upkeep.is_titled(session):
         return []
-    records.set_column(session, "title", title)
-    session.indexed = VERSION
-    return [Doc(session.pk, keyring.account_keys(op.account).search.of_text(title))]
+    session.indexed = TITLE_VERSION
+    return [Doc(session.pk, upkeep.title_tokens(session))]
 
 
 def _refresh(session: Session, kept: Sequence[tuple[Turn, Draft]], plan: Plan) -> None:

@@ -234,8 +234,7 @@ def _retitle(session: Session, row: Message) -> list[str]:
     if body and (title := text.title_from(body.content)):
         pipeline.set_title(session, title)
     else:
-        pipeline.unindex_title(session)
-        records.set_column(session, "title", None)
+        pipeline.set_title(session, None)
     return ["title", "title_revision", "indexed"]
 
 

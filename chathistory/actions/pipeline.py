@@ -13,11 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from chathistory import bulk, crypto, ids, keyring, records, states, text
-from chathistory.exceptions import Conflict, Stale
+from chathistory.exceptions import Conflict, Damaged, Stale
 from chathistory.journal import Operation
 from chathistory.models import Message, Revision, Session
 from chathistory.records import Body
-from chathistory.search.base import VERSION, Doc, index
+from chathistory.search import upkeep
+from chathistory.search.base import TITLE_VERSION, VERSION, Doc, index
 from chathistory.search.tokens import Keyed
 from chathistory.states import State
 
@@ -174,21 +175,37 @@ def follow(session: Session, drafts: Sequence[Draft]) -> list[str]:
     return columns
 
 
-def set_title(session: Session, title: str) -> None:
+def set_title(session: Session, title: str | None) -> None:
     """Seal a title and move its tokens in the index of titles."""
-    keyed = keyring.account_keys(session.account).search
     unindex_title(session)
     records.set_column(session, "title", title)
-    index().add([Doc(session.pk, keyed.of_text(title))], titles=True)
-    session.indexed = VERSION
+    index_title(session)
+
+
+def set_metadata(session: Session, metadata: dict[str, Any]) -> None:
+    """Seal metadata; a chat is found by the texts in them as by its title."""
+    unindex_title(session)
+    records.set_column(session, "metadata", metadata)
+    index_title(session)
+
+
+def index_title(session: Session) -> None:
+    """Put a session's title and the texts of its metadata into the index; not yet saved."""
+    if not upkeep.is_titled(session):
+        return
+    try:
+        session.indexed = TITLE_VERSION
+        tokens = upkeep.title_tokens(session)
+    except Damaged:  # the metadata: the title is found all the same
+        session.indexed = 1
+        tokens = upkeep.title_tokens(session)
+    index().add([Doc(session.pk, tokens)], titles=True)
 
 
 def unindex_title(session: Session) -> None:
     """Take a session's title out of the index, once."""
     if session.indexed:
-        keyed = keyring.account_keys(session.account).search
-        old = keyed.of_text(records.title_of(session))
-        index().remove([Doc(session.pk, old)], titles=True)
+        index().remove(upkeep.title_docs(session), titles=True)
         session.indexed = 0
 
 

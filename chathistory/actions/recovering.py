@@ -271,7 +271,9 @@ def _set_columns(
         columns.append("head_seq")
     if "metadata" in what.fields:
         before["metadata"] = records.or_damaged(records.metadata_of, session) or {}
+        upkeep.drop_titles([session])
         records.set_column(session, "metadata", then.metadata)
+        upkeep.add_titles([session])
         columns += ["metadata", "metadata_revision"]
     if "tags" in what.fields:
         before["tags"] = sorted(str(row.uuid) for row in session.tags.all())

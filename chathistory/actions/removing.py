@@ -18,6 +18,7 @@ from chathistory.exceptions import Damaged
 from chathistory.journal import Operation
 from chathistory.models import Account, Block, Change, DataKey, Message, Revision, Session, Share
 from chathistory.records import Body
+from chathistory.search import upkeep
 from chathistory.search.base import Doc, index
 from chathistory.states import State
 
@@ -142,7 +143,7 @@ def unindex(docs: Sequence[Doc], *, titles: bool = False) -> None:
 def untitle(session: Session) -> None:
     """Take away a session's title, not yet saved, and its tokens."""
     if session.indexed:
-        unindex(_title_of(session), titles=True)
+        unindex(upkeep.title_docs(session), titles=True)
     session.title, session.title_revision = None, session.title_revision + 1
     session.indexed = 0
 
@@ -256,13 +257,6 @@ def _rest(op: Operation, session: Session) -> Removed:
     delete(Session, [row.pk])
     index().mark()
     return removed
-
-
-def _title_of(session: Session) -> list[Doc]:
-    try:
-        return [Doc(session.pk, _tokens(session, records.title_of(session)))]
-    except Damaged:
-        return index().read([session.pk], titles=True)
 
 
 def _tokens(session: Session, text: str) -> str:

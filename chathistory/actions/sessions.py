@@ -72,7 +72,7 @@ def _insert(op: Operation, session: Session, title: str | None, metadata: dict[s
         session.title_source = Session.TitleSource.USER
         pipeline.set_title(session, title)
     if metadata:
-        records.set_column(session, "metadata", metadata)
+        pipeline.set_metadata(session, metadata)
     if title is not None or metadata:
         session.save()
 
@@ -151,7 +151,7 @@ def change(
         columns += _set_metadata(fresh, metadata, before)
         _retag(op, fresh, names, before)
         if before:
-            touch(op, fresh, before, *columns)
+            touch(op, fresh, before, *dict.fromkeys(columns))
     return fresh
 
 
@@ -180,8 +180,8 @@ def _set_metadata(
     if metadata is None or metadata == old:
         return []
     before["metadata"] = old
-    records.set_column(session, "metadata", metadata)
-    return ["metadata", "metadata_revision"]
+    pipeline.set_metadata(session, metadata)
+    return ["metadata", "metadata_revision", "indexed"]
 
 
 def _retag(

@@ -24,7 +24,7 @@ from chathistory.models import Account, Change, Message, Revision, Session
 from chathistory.records import Body
 from chathistory.search.base import VERSION, Doc, index
 
-from . import removing
+from . import pipeline, removing
 from .removing import CHUNK, Removed
 
 #: The operation of every Change that an erasure makes.
@@ -138,6 +138,7 @@ def _untitle(session: Session, titles: set[str]) -> Removed:
     """Take away a title made of their words, and the before-images that still have one."""
     if session.title_source == Session.TitleSource.AUTO and _title(session) in titles:
         removing.untitle(session)
+        pipeline.index_title(session)
     images = removing.images_of(session).filter(table="session")
     theirs = [change.pk for change in images if _title_before(change, session) in titles]
     removed = Removed()

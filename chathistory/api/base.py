@@ -32,6 +32,8 @@ from .serializers import Nothing
 
 #: Levels of objects and lists within a field of a request.
 MAX_DEPTH = 100
+#: How a query parameter says yes or no.
+YES, NO = ("true", "True", "1"), ("false", "False", "0")
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -182,6 +184,14 @@ def number(request: Request, name: str, default: int, low: int, high: int) -> in
     if value is None or not low <= value <= high:
         raise Invalid(f"A whole number from {low:,} to {high:,}.", field=name)
     return value
+
+
+def flag(request: Request, name: str) -> bool:
+    """Return a yes-or-no query parameter, no where it is not given. Raises Invalid."""
+    given = request.query_params.get(name, "false")
+    if given not in (*YES, *NO):
+        raise Invalid("Either true or false.", field=name)
+    return given in YES
 
 
 def session_of(request: Request, session_id: UUID) -> Session:

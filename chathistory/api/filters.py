@@ -19,7 +19,7 @@ from chathistory.models import Session
 from chathistory.querysets import SessionQuerySet
 from chathistory.states import State
 
-_YES, _NO = ("true", "True", "1"), ("false", "False", "0")
+from .base import NO, YES
 
 
 class MomentField(IsoDateTimeField):  # type: ignore[misc]
@@ -46,8 +46,8 @@ class SessionFilter(django_filters.FilterSet):  # type: ignore[misc]
     workflow = django_filters.CharFilter(field_name="workflow")
     state = django_filters.ChoiceFilter(choices=State.choices)
     pinned = django_filters.TypedChoiceFilter(
-        choices=[(word, word) for word in _YES + _NO],
-        coerce=_YES.__contains__,
+        choices=[(word, word) for word in YES + NO],
+        coerce=YES.__contains__,
         empty_value=None,
         method="by_pinned",
     )

@@ -16,10 +16,11 @@ from chathistory.actions import accounts, exchange, jobs, transfers
 from chathistory.conf import settings
 from chathistory.exceptions import NotFound
 from chathistory.models import Tag
-from chathistory.search import find
+from chathistory.search import facets, find, query
+from chathistory.search.facets import Facets
 
 from . import filters, serializers
-from .base import View, number, owned, parsed
+from .base import View, flag, number, owned, parsed
 from .jobs import job_json
 from .sessions import FILTERS
 from .uploads import SealedUpload, SealedUploadHandler
@@ -27,42 +28,61 @@ from .uploads import SealedUpload, SealedUploadHandler
 _ENVELOPE = 65_536  # bytes of a multipart request beside the file
 
 
-class SearchView(View):
-    """Words, "phrases" and -not, over everything you may read."""
+_GROUP = "One message for each session, and in `more` how many others were found in it."
+_FACETS = (
+    f"Count the kinds among the newest {facets.COUNTED:,} messages that may match; `complete` says"
+    " whether those are all. Months and tags can be asked for as `on:` and `tag:`."
+)
 
-    parameters = filters.NAMES | {"q", "sort", "limit", "cursor"}
+
+def _query_help() -> str:
+    """Return what can be typed as Markdown."""
+    lines = (f"- `{example}`: {what}" for example, what in query.HELP)
+    return "\n".join(["All parts must hold; OR joins its two neighbours.", "", *lines])
+
+
+class SearchView(View):
+    """Words, "phrases", -not, OR, prefix* and filters, over everything you may read."""
+
+    parameters = filters.NAMES | {"q", "sort", "limit", "cursor", "group", "facets"}
 
     @extend_schema(
         operation_id="search",
         parameters=[
-            OpenApiParameter("q", str, required=True),
+            OpenApiParameter("q", str, required=True, description=_query_help()),
             OpenApiParameter("sort", str, enum=list(find.SORTS)),
             OpenApiParameter("limit", int),
             OpenApiParameter("cursor", str),
+            OpenApiParameter("group", str, enum=list(find.GROUPS), description=_GROUP),
+            OpenApiParameter("facets", bool, description=_FACETS),
             *FILTERS,
         ],
         responses=serializers.SearchOut,
     )
     def get(self, request: Request) -> Response:
         """Answer messages found, and on the first page sessions found by title."""
-        query = request.query_params.get("q", "")
+        asked = request.query_params.get("q", "")
         answer = find.search(
             request.user,
-            query,
+            asked,
             sort=request.query_params.get("sort", "newest"),
             limit=number(request, "limit", 20, 1, find.MAX_LIMIT),
             cursor=request.query_params.get("cursor") or None,
             narrow=filters.narrow(request),
+            group=request.query_params.get("group"),
+            facets=flag(request, "facets"),
         )
         return Response(
             {
-                "query": query,
+                "query": asked,
                 "results": [_hit(hit) for hit in answer.hits],
                 "sessions": [
                     represent.session_json(row, owned=owned(request, row)) for row in answer.titles
                 ],
                 "next_cursor": answer.cursor,
                 "complete": answer.complete,
+                "more_complete": answer.counted,
+                "facets": answer.facets and _facets(answer.facets),
             }
         )
 
@@ -79,7 +99,16 @@ def _hit(hit: find.Hit) -> dict[str, Any]:
         "snippet": hit.snippet,
         "highlights": hit.highlights,
         "score": round(hit.score, 4),
+        "more": hit.more,
     }
+
+
+def _facets(found: Facets) -> dict[str, Any]:
+    kinds = {
+        name: [{"value": value, "count": count} for value, count in found.values(name)]
+        for name in facets.NAMES
+    }
+    return {"counted": found.counted, "complete": found.complete, **kinds}
 
 
 class ImportView(View):

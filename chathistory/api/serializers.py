@@ -226,6 +226,25 @@ class HitOut(serializers.Serializer):  # type: ignore[type-arg]
     snippet = serializers.CharField()
     highlights = serializers.ListField(child=serializers.ListField())
     score = serializers.FloatField()
+    more = serializers.IntegerField(allow_null=True)
+
+
+class FacetOut(serializers.Serializer):  # type: ignore[type-arg]
+    """How many of the messages counted are of one kind."""
+
+    value = serializers.CharField()
+    count = serializers.IntegerField()
+
+
+class FacetsOut(serializers.Serializer):  # type: ignore[type-arg]
+    """What kinds of messages were found, and among how many that was counted."""
+
+    counted = serializers.IntegerField()
+    complete = serializers.BooleanField()
+    workflow = FacetOut(many=True)
+    month = FacetOut(many=True)
+    role = FacetOut(many=True)
+    tag = FacetOut(many=True)
 
 
 class SearchOut(serializers.Serializer):  # type: ignore[type-arg]
@@ -236,6 +255,8 @@ class SearchOut(serializers.Serializer):  # type: ignore[type-arg]
     sessions = SessionOut(many=True)
     next_cursor = serializers.CharField(allow_null=True)
     complete = serializers.BooleanField()
+    more_complete = serializers.BooleanField()
+    facets = FacetsOut(allow_null=True)
 
 
 class FileOut(serializers.Serializer):  # type: ignore[type-arg]

@@ -207,8 +207,7 @@ class _Undo:
         if "tags" in before:
             session.tags.set(Tag.objects.filter(account=self._account, uuid__in=before["tags"]))
         if "metadata" in before:
-            records.set_column(session, "metadata", before["metadata"])
-            columns += ["metadata", "metadata_revision"]
+            columns += self._set_sealed(session, "metadata", before["metadata"])
         # An erased person's words may have been its title.
         if "title" in before and session.uuid not in self._removed:
             columns += self._retitle(session, before["title"])
@@ -218,12 +217,16 @@ class _Undo:
         now = records.or_damaged(records.title_of, session) if session.title else None
         if title == now:
             return []
+        return self._set_sealed(session, "title", title)
+
+    def _set_sealed(self, session: Session, column: str, value: Any) -> list[str]:
+        """Seal a title or metadata, and let the index of titles follow."""
         if self._search:
             upkeep.drop_titles([session])
-        records.set_column(session, "title", title)
+        records.set_column(session, column, value)
         if self._search:
             upkeep.add_titles([session])
-        return ["title", "title_revision"]
+        return [column, f"{column}_revision"]
 
     def _put_messages_back(
         self, found: Sequence[Message], rows: dict[UUID, _Row], sessions: dict[UUID, Session]

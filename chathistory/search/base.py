@@ -14,6 +14,8 @@ from chathistory.models import Message
 
 #: Raised when words are cut or keyed otherwise; a new version is a new index beside the old.
 VERSION = 1
+#: The same of titles: 1 holds the title alone, 2 also the texts in the session's metadata.
+TITLE_VERSION = 2
 
 
 class Doc(NamedTuple):
@@ -23,13 +25,22 @@ class Doc(NamedTuple):
     tokens: str
 
 
+class Either(NamedTuple):
+    """Any of these, each of which is as much as must all be there."""
+
+    branches: Sequence[Wanted]
+
+
+Wanted = Sequence["str | Either"]
+
+
 class Match(NamedTuple):
     """What candidates must hold: for each owner the tokens wanted; and the tokens unwanted.
 
     ``owners`` are the accounts' keys, in the order of ``wanted``.
     """
 
-    wanted: Sequence[Sequence[str]]
+    wanted: Sequence[Wanted]
     unwanted: Sequence[str]
     owners: Sequence[int] = ()
 

@@ -1,38 +1,35 @@
-"""Search: keyed tokens narrow, the gate narrows, then candidates are opened and held to the query.
+"""Search: pages of what a person's query finds, newest or best first, and what kinds there are.
 
-Nothing here ever widens what the gate lets through: filters and grants stand in the same SQL
-statement as the index, before any cap.
+``asked`` finds the candidates behind the gate; here they are counted, grouped and ranked.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
-from django.db.models import Q
-
-from chathistory import blocks, bulk, crypto, keyring, records
+from chathistory import keyring
 from chathistory.conf import settings
-from chathistory.exceptions import Damaged, Invalid
-from chathistory.models import Account, Block, Message, Session
-from chathistory.querysets import SessionQuerySet
-from chathistory.states import State
+from chathistory.exceptions import Invalid
+from chathistory.models import Message, Session
 
-from .base import Match, index
-from .matcher import Matcher, snippet
-from .query import Term, parse
-from .tokens import Keyed, pairs, query_forms
+from .asked import Asked, Found, Narrow
+from .base import index
+from .facets import Facets, count
+from .grouping import PerSession
+from .matcher import snippet
+from .query import parse
+from .tokens import query_forms
+from .tree import TITLES, Node, Term, conjuncts, leaves
 
-Narrow = Callable[[SessionQuerySet], SessionQuerySet]
-#: Blocks by their key: uuid and record.
-_Held = dict[int, tuple[UUID, bytes]]
 SORTS = ("newest", "relevance")
+GROUPS = ("session",)
 MAX_LIMIT = 100
+_TITLES = 20
+_LISTED = 1_000  # titles opened where the index has no say
 _BLOCK = 200
 _CURSOR = re.compile("[0-7]?[0-9a-f]{1,15}")  # a place: below 2**63
 _FIRST, _MOST = 100, 1_600  # candidates of the first and of the largest block
@@ -41,43 +38,33 @@ _ADJACENT, _K1, _B, _TYPICAL = 2.0, 1.2, 0.75, 800.0
 
 @dataclass(slots=True)
 class Hit:
-    """A message found. ``highlights`` are ``(start, end)`` in the snippet's characters."""
+    """A message found. ``highlights`` are ``(start, end)`` in the snippet's characters.
+
+    ``more`` is how many others of its session were found, where one stands for each session.
+    """
 
     session: Session
     message: Message
     snippet: str
     highlights: list[tuple[int, int]]
     score: float = 0.0
+    more: int | None = None
 
 
 @dataclass(slots=True)
 class Answer:
-    """One page: messages, on the first page sessions by title, and how to go on."""
+    """One page: messages, on the first page sessions by title, and how to go on.
+
+    ``counted`` tells whether each hit's ``more`` is all there are, or only so many of the newest
+    were counted.
+    """
 
     hits: list[Hit]
     titles: list[Session]
     cursor: str | None
     complete: bool
-
-
-class _Candidate(NamedTuple):
-    """As much of a message as opening it needs: a queryset would cost five times the opening."""
-
-    pk: int
-    place: int
-    uuid: Any
-    role: str
-    revision: int
-    body: Any
-    account: int
-    session: int
-    session_uuid: Any
-    block: int | None
-
-
-class _Found(NamedTuple):
-    candidate: _Candidate
-    text: str
+    counted: bool = True
+    facets: Facets | None = None
 
 
 def search(
@@ -88,172 +75,107 @@ def search(
     limit: int = 20,
     cursor: str | None = None,
     narrow: Narrow | None = None,
+    group: str | None = None,
+    facets: bool = False,
 ) -> Answer:
     """Search what ``user`` may read and has not thrown away.
 
-    ``narrow`` filters the sessions further. Raises InvalidQuery, or Invalid for a bad sort,
-    limit or cursor.
+    ``narrow`` filters the sessions further; ``group="session"`` gives the newest or best message
+    of each session; ``facets`` counts what kinds were found. Raises InvalidQuery, or Invalid for
+    a bad sort, group, limit or cursor.
     """
     if sort not in SORTS:
         raise Invalid(f"Unknown sort; one of: {', '.join(SORTS)}.", field="sort")
+    if group not in (None, *GROUPS):
+        raise Invalid(f"Unknown group; one of: {', '.join(GROUPS)}.", field="group")
     if not 1 <= limit <= MAX_LIMIT:
         raise Invalid(f"From 1 to {MAX_LIMIT}.", field="limit")
-    terms, before = parse(query), _place(cursor)
-    asked = _Asked(user, terms, narrow)
-    answer = _ranked(asked, limit) if sort == "relevance" else _newest(asked, limit, before)
-    answer.titles = asked.titles() if cursor is None else []
+    tree, before = parse(query), _place(cursor)
+    asked = Asked(user, tree, narrow)
+    if TITLES in conjuncts(tree):
+        return _by_title(asked, limit, before)
+    once = PerSession(asked, before) if group else None
+    answer = (
+        _ranked(asked, limit, once) if sort == "relevance" else _newest(asked, limit, before, once)
+    )
+    if cursor is None and _has_words(tree):
+        answer.titles, _ended = _titles(asked, _TITLES, None)
+    answer.facets = count(asked) if facets else None
     return answer
 
 
-class _Asked:
-    """One query by one person."""
-
-    def __init__(self, user: Any, terms: Sequence[Term], narrow: Narrow | None) -> None:
-        self.matcher = Matcher(terms)
-        gate = Session.objects.visible_to(user, "read").exclude(state=State.DELETED)
-        self._gate = narrow(gate) if narrow else gate
-        self._terms = terms
-        self._sessions: dict[int, UUID] = {}
-        self._keys: dict[tuple[int, int], crypto.Key] = {}
-        self.owners = {row.pk: row for row in _owners(user)}
-        keyed = [keyring.account_keys(row).search for row in self.owners.values()]
-        wanted = [_wanted(k, terms) for k in keyed]
-        self.match = Match(wanted, _unwanted(keyed, terms), list(self.owners))
-
-    def candidates(self, before: int | None, limit: int) -> list[_Candidate]:
-        """Return the newest messages before a place that the index and the gate let through."""
-        if not self.match.wanted:
-            return []
-        source, where, parameters = index().join(self.match)
-        gate, more = self._correlated("m.session_id")
-        sql = (
-            "SELECT m.id, m.place, m.uuid, m.role, m.revision, m.body, m.account_id, m.session_id,"  # noqa: S608
-            " s.uuid, m.block_id"
-            f" FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"
-            f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
-            f" WHERE {where} AND m.deleted_at IS NULL AND hit.place < %s AND EXISTS ({gate})"
-            # By place alone: FTS5 walks in that order; any second column would sort every posting.
-            " ORDER BY hit.place DESC LIMIT %s"
-        )
-        limits = [*parameters, 2**63 - 1 if before is None else before, *more, limit]
-        return [_Candidate(*row) for row in _rows(sql, limits)]
-
-    def titles(self) -> list[Session]:
-        """Return the newest twenty sessions whose title holds every term."""
-        if not self.match.wanted:
-            return []
-        source, where, parameters = index().join(self.match, titles=True)
-        gate, more = self._correlated("hit.place")
-        sql = (
-            f"SELECT hit.place FROM {source} WHERE {where} AND EXISTS ({gate})"  # noqa: S608
-            " ORDER BY hit.place DESC LIMIT 20"
-        )
-        found = Session.objects.filter(pk__in=[row[0] for row in _rows(sql, [*parameters, *more])])
-        rows = sorted(found.select_related("account__user"), key=lambda row: -row.pk)
-        return [row for row in rows if self._title_holds(row)]
-
-    def opened(self, candidates: Sequence[_Candidate]) -> Iterator[_Found]:
-        """Yield the candidates that hold what the query asks; what does not open is left out."""
-        self._meet(candidates)
-        held = _blocks(candidates)
-        for candidate in candidates:
-            try:
-                text = self._open(candidate, held)
-            except Damaged:
-                continue
-            if self.matcher.holds(text):
-                yield _Found(candidate, text)
-
-    def _meet(self, candidates: Sequence[_Candidate]) -> None:
-        """Load the keys of the sessions that come up for the first time."""
-        new = {c.session: c for c in candidates if c.session not in self._sessions}
-        self._sessions |= {pk: _uuid(c.session_uuid) for pk, c in new.items()}
-        for pk, account in self.owners.items():
-            own = [(s, self._sessions[s]) for s, c in new.items() if c.account == pk]
-            keyring.load_sessions(account, own)
-
-    def _open(self, candidate: _Candidate, held: _Held) -> str:
-        if candidate.block is not None:
-            return records.content_of(self._packed(candidate, candidate.block, held))
-        body, session = bytes(candidate.body), self._sessions[candidate.session]
-        name = candidate.session, crypto.key_version(body)
-        key = self._keys.get(name)
-        if key is None:
-            account = self.owners[candidate.account]
-            key = self._keys[name] = keyring.key_of(account, name[0], session, name[1])
-        row = _uuid(candidate.uuid)
-        context = records.body_context(row, session, candidate.role, candidate.revision)
-        return records.content_of(crypto.unseal(key, body, context))
-
-    def _packed(self, candidate: _Candidate, block: int, held: _Held) -> bytes:
-        account = self.owners[candidate.account]
-        session = candidate.session, self._sessions[candidate.session]
-        try:
-            opened = blocks.obtain(account, session, block, lambda: _record(held, block))
-            return opened.body(_uuid(candidate.uuid), candidate.revision, candidate.role)
-        except Damaged:
-            return self._again(candidate)
-
-    def _again(self, candidate: _Candidate) -> bytes:
-        """Return the packed body by its row: it may have left its block since it was found."""
-        rows = Message.objects.select_related("session").filter(pk=candidate.pk)
-        message = rows.first()
-        if message is None:
-            raise Damaged("The message was removed meanwhile.")
-        message.session.account = self.owners[candidate.account]
-        return records.open_packed(message, message.session)
-
-    def hits(self, found: Sequence[_Found]) -> list[Hit]:
-        """Return what was found as hits, with the messages' and sessions' rows."""
-        keys = [candidate.pk for candidate, _ in found]
-        rows = Message.objects.select_related("session").in_bulk(keys)
-        for row in rows.values():
-            row.session.account = self.owners[row.account_id]
-        return [_hit(self, rows[c.pk], text) for c, text in found if c.pk in rows]
-
-    def _title_holds(self, session: Session) -> bool:
-        title = records.or_damaged(records.title_of, session)
-        return title is not None and self.matcher.holds(title)
-
-    def _correlated(self, outer: str) -> tuple[str, list[Any]]:
-        table = Session._meta.db_table
-        same = f"{table}.id = {outer}"
-        gate = self._gate.order_by().extra(where=[same]).values("pk")  # noqa: S610  (constants)
-        sql, parameters = gate.query.sql_with_params()
-        return sql, list(parameters)
-
-
-def _newest(asked: _Asked, limit: int, before: int | None) -> Answer:
-    found: list[_Found] = []
-    size = _FIRST if asked.matcher.must_open else limit + 1
+def _newest(asked: Asked, limit: int, before: int | None, once: PerSession | None) -> Answer:
+    found: list[Found] = []
+    size = _FIRST if asked.matcher.must_open or once else limit + 1
     opened = 0
     while opened < settings.SEARCH_BUDGET:
         block = asked.candidates(before, size)
         opened += len(block)
-        for one in asked.opened(block):
+        held = asked.opened(block)
+        for one in once.first(held) if once else held:
             if len(found) == limit:
-                return Answer(asked.hits(found), [], _cursor(found[-1].candidate.place), True)
+                return _page(asked, found, _cursor(found[-1].candidate.place), once)
             found.append(one)
         if len(block) < size:
-            return Answer(asked.hits(found), [], None, True)
+            return _page(asked, found, None, once)
         before, size = block[-1].place, min(4 * size, _MOST)
-    return Answer(asked.hits(found), [], _cursor(before), False)
+    answer = _page(asked, found, _cursor(before), once)
+    answer.complete = False
+    return answer
 
 
-def _ranked(asked: _Asked, limit: int) -> Answer:
+def _page(
+    asked: Asked, found: Sequence[Found], cursor: str | None, once: PerSession | None
+) -> Answer:
+    answer = Answer(_hits(asked, found), [], cursor, True)
+    if once:
+        tally, answer.counted = once.tally([hit.session.pk for hit in answer.hits])
+        for hit in answer.hits:
+            hit.more = max(tally[hit.session.pk] - 1, 0)
+    return answer
+
+
+def _by_title(asked: Asked, limit: int, before: int | None) -> Answer:
+    """Return a page of sessions by title, newest first."""
+    found, ended = _titles(asked, limit + 1, before)
+    if ended is not None:
+        return Answer([], found, _cursor(ended), False)
+    cursor = _cursor(found[limit - 1].pk) if len(found) > limit else None
+    return Answer([], found[:limit], cursor, True)
+
+
+def _titles(asked: Asked, limit: int, before: int | None) -> tuple[list[Session], int | None]:
+    """Return sessions whose title holds the query, and the key at which the budget ended."""
+    found: list[Session] = []
+    looked = 0
+    size = limit if asked.is_indexed else max(limit, _BLOCK)
+    while looked < (settings.SEARCH_BUDGET if asked.is_indexed else _LISTED):
+        block = asked.titles(before, size)
+        looked += len(block)
+        found += asked.titled(block)
+        if len(found) >= limit or len(block) < size:
+            return found[:limit], None
+        before = block[-1].pk
+    return found, before
+
+
+def _ranked(asked: Asked, limit: int, once: PerSession | None) -> Answer:
     block = asked.candidates(None, _BLOCK)
     weights = _weights(asked)
     scores = {
         one: _score(asked, one.text, weights) - age / (10 * _BLOCK)
         for age, one in enumerate(asked.opened(block))
     }
-    hits = asked.hits(best := sorted(scores, key=lambda one: -scores[one])[:limit])
-    for hit, one in zip(hits, best, strict=True):
+    best = sorted(scores, key=lambda one: -scores[one])
+    best = list(once.first(best) if once else best)[:limit]
+    answer = _page(asked, best, None, once)
+    answer.complete = len(block) < _BLOCK
+    for hit, one in zip(answer.hits, best, strict=True):
         hit.score = scores[one]
-    return Answer(hits, [], None, len(block) < _BLOCK)
+    return answer
 
 
-def _score(asked: _Asked, text: str, weights: dict[str, float]) -> float:
+def _score(asked: Asked, text: str, weights: dict[str, float]) -> float:
     """BM25 (Robertson and Zaragoza, 2009) over the opened text; phrases on top."""
     counts: dict[str, int] = {}
     for start, end in asked.matcher.spans(text):
@@ -267,7 +189,7 @@ def _score(asked: _Asked, text: str, weights: dict[str, float]) -> float:
     return score + _ADJACENT * asked.matcher.bonus(text)
 
 
-def _weights(asked: _Asked) -> dict[str, float]:
+def _weights(asked: Asked) -> dict[str, float]:
     keyed = [keyring.account_keys(row).search for row in asked.owners.values()]
     cap = 5_000
     found = {}
@@ -277,55 +199,22 @@ def _weights(asked: _Asked) -> dict[str, float]:
     return found
 
 
-def _hit(asked: _Asked, message: Message, text: str) -> Hit:
+def _hits(asked: Asked, found: Sequence[Found]) -> list[Hit]:
+    """Return what was found as hits, with the messages' and sessions' rows."""
+    keys = [candidate.pk for candidate, _ in found]
+    rows = Message.objects.select_related("session").in_bulk(keys)
+    for row in rows.values():
+        row.session.account = asked.owners[row.account_id]
+    return [_hit(asked, rows[c.pk], text) for c, text in found if c.pk in rows]
+
+
+def _hit(asked: Asked, message: Message, text: str) -> Hit:
     return Hit(message.session, message, *snippet(text, asked.matcher.spans(text)))
 
 
-def _owners(user: Any) -> list[Account]:
-    if user is not None and not user.is_authenticated:
-        return []
-    shared = Session.objects.shared_with(user, "read").values("account")
-    mine = Q(user=user) if user is not None else Q()
-    return list(Account.objects.filter(mine | Q(pk__in=shared)).select_related("user"))
-
-
-def _wanted(keyed: Keyed, terms: Sequence[Term]) -> list[str]:
-    asked = [t.words for t in terms if not t.negated]
-    forms = (form for words in asked for word in words for form in query_forms(word))
-    return keyed.tokens(chain(forms, *map(pairs, asked)))
-
-
-def _unwanted(keyed: Sequence[Keyed], terms: Sequence[Term]) -> list[str]:
-    alone = [t.words[0] for t in terms if t.negated and not t.phrase]
-    forms = [next(iter(f)) for f in map(query_forms, alone) if len(f) == 1]
-    return sorted({token for one in keyed for token in one.tokens(forms)})
-
-
-def _rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with bulk.connection(Message).cursor() as cursor:
-        cursor.execute(sql, parameters)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
-
-
-def _uuid(value: UUID | str) -> UUID:
-    """Return a uuid as the database's driver gives it: SQLite has no such type."""
-    return value if isinstance(value, UUID) else UUID(value)
-
-
-def _blocks(candidates: Sequence[_Candidate]) -> _Held:
-    """Return the blocks that candidates are in, in one query."""
-    wanted = {one.block for one in candidates if one.block is not None}
-    if not wanted:
-        return {}
-    rows = Block.objects.filter(pk__in=wanted).values_list("pk", "uuid", "body")
-    return {pk: (uuid, bytes(body)) for pk, uuid, body in rows}
-
-
-def _record(held: _Held, block: int) -> tuple[UUID, bytes]:
-    if block not in held:
-        raise Damaged("The message's block is gone.")
-    return held[block]
+def _has_words(tree: Node) -> bool:
+    """Tell whether there is a word for a title to have."""
+    return any(isinstance(leaf, Term) and not negated for leaf, negated in leaves(tree))
 
 
 def _cursor(place: int | None) -> str | None:

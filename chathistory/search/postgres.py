@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from chathistory import bulk
 from chathistory.models import Message
 
-from .base import Doc, Match
+from .base import Doc, Either, Match, Wanted
 
 
 class PostgresIndex:
@@ -65,10 +65,12 @@ class PostgresIndex:
         """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
         # Two accounts may share a place there: a message must be of whose tokens were found.
         owner = "" if titles else " AND m.account_id = %s"
-        wanted = " OR ".join([f"(hit.t @> %s::bigint[]{owner})"] * len(match.wanted))
         parameters: list[object] = []
-        for tokens, account in zip(match.wanted, match.owners, strict=True):
-            parameters += [_numbers(tokens)] if titles else [_numbers(tokens), account]
+        conditions = []
+        for one, account in zip(match.wanted, match.owners, strict=True):
+            conditions.append(f"({_all(one, parameters)}{owner})")
+            parameters += [] if titles else [account]
+        wanted = " OR ".join(conditions)
         if not match.unwanted:
             return f"{_tables()[titles]} AS hit", f"({wanted})", parameters
         parameters.append(_numbers(match.unwanted))
@@ -99,6 +101,18 @@ class PostgresIndex:
 
 def _tables() -> tuple[str, str]:
     return "chathistory_index", "chathistory_index_title"
+
+
+def _all(wanted: Wanted, parameters: list[object]) -> str:
+    """Return the condition that a text has all of it; its parameters are appended."""
+    tokens = [one for one in wanted if not isinstance(one, Either)]
+    conditions = ["hit.t @> %s::bigint[]"] if tokens else []
+    parameters += [_numbers(tokens)] if tokens else []
+    for one in wanted:
+        if isinstance(one, Either):
+            branches = [f"({_all(branch, parameters)})" for branch in one.branches]
+            conditions.append("(" + " OR ".join(branches) + ")")
+    return " AND ".join(conditions)
 
 
 def _numbers(tokens: Sequence[str]) -> list[int]:

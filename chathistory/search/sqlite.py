@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from chathistory import bulk
 from chathistory.models import Message
 
-from .base import Doc, Match
+from .base import Doc, Either, Match, Wanted
 
 #: The tables in which FTS5 keeps the tokens, as blobs named ``block``.
 DATA = ("chathistory_fts_data", "chathistory_fts_title_data")
@@ -136,9 +136,17 @@ def _tables() -> tuple[str, str]:
 
 def _expression(match: Match) -> str:
     """Return an FTS5 expression. Tokens are hex digits, so nothing in it needs escaping."""
-    owners = " OR ".join(
-        "(" + " AND ".join(f'"{token}"' for token in tokens) + ")" for tokens in match.wanted
-    )
+    owners = " OR ".join(map(_all, match.wanted))
     if not match.unwanted:
         return owners
     return f"({owners}) NOT (" + " OR ".join(f'"{token}"' for token in match.unwanted) + ")"
+
+
+def _all(wanted: Wanted) -> str:
+    return "(" + " AND ".join(map(_one, wanted)) + ")"
+
+
+def _one(wanted: str | Either) -> str:
+    if isinstance(wanted, Either):
+        return "(" + " OR ".join(map(_all, wanted.branches)) + ")"
+    return f'"{wanted}"'

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from chathistory import bulk, keyring, records
+from chathistory import bulk, keyring, records, text
 from chathistory.exceptions import Damaged
 from chathistory.models import Message, Session
 
-from .base import VERSION, Doc, index
+from .base import TITLE_VERSION, VERSION, Doc, index
 
 _AT_ONCE = 500
 
@@ -30,7 +30,7 @@ def drop(messages: Sequence[Message]) -> None:
 def drop_titles(sessions: Sequence[Session]) -> None:
     """Take sessions' titles out of the index; their account must be at hand."""
     held = [row for row in sessions if row.indexed]
-    _take_out(held, _title, {row.pk: row for row in held}, titles=True)
+    _take_out(held, title_tokens, {row.pk: row for row in held}, titles=True)
 
 
 def add(messages: Sequence[Message]) -> list[Message]:
@@ -41,8 +41,31 @@ def add(messages: Sequence[Message]) -> list[Message]:
 
 def add_titles(sessions: Sequence[Session]) -> list[Session]:
     """Put sessions' titles into the index that are not in it; return those that do not open."""
-    waiting = [row for row in sessions if not row.indexed and row.title is not None]
-    return _put_in(waiting, _title, titles=True)
+    waiting = [row for row in sessions if not row.indexed and is_titled(row)]
+    return _put_in(waiting, title_tokens, titles=True)
+
+
+def is_titled(session: Session) -> bool:
+    """Tell whether there is anything that the index of titles holds of a session."""
+    return session.title is not None or session.metadata is not None
+
+
+def title_tokens(session: Session) -> str:
+    """Return the tokens that the index of titles holds of a session, or should hold.
+
+    Those of its title, and but for version 1 of the texts in its metadata. Raises Damaged.
+    """
+    title = records.title_of(session) if session.title is not None else ""
+    found = text.strings(records.metadata_of(session)) if session.indexed != 1 else ()
+    return keyring.account_keys(session.account).search.of_text("\n".join([title, *found]))
+
+
+def title_docs(session: Session) -> list[Doc]:
+    """Return what is to be taken out of the index of titles for a session that is in it."""
+    try:
+        return [Doc(session.pk, title_tokens(session))]
+    except Damaged:
+        return index().read([session.pk], titles=True)
 
 
 def fill(step: Callable[[int], None] = lambda _done: None) -> list[Any]:
@@ -51,7 +74,8 @@ def fill(step: Callable[[int], None] = lambda _done: None) -> list[Any]:
     ``step`` is told from time to time how many rows were looked at.
     """
     said = Message.objects.filter(indexed=0, deleted_at=None, revision__gt=0)
-    named = Session.objects.filter(indexed=0, title__isnull=False).select_related("account")
+    titled = Q(title__isnull=False) | Q(metadata__isnull=False)
+    named = Session.objects.filter(titled, indexed=0).select_related("account")
     closed: list[Any] = []
     done = 0
     for rows, put in ((said.select_related("session__account"), add), (named, add_titles)):
@@ -94,7 +118,7 @@ def _put_in(waiting: Sequence[Any], read: Callable[[Any], str], *, titles: bool)
         except Damaged:
             closed.append(row)
     index().add(docs, titles=titles)
-    _note(found, VERSION)
+    _note(found, TITLE_VERSION if titles else VERSION)
     return closed
 
 
@@ -107,10 +131,6 @@ def _note(rows: Sequence[Any], version: int) -> None:
 def _text(row: Message) -> str:
     keyed = keyring.account_keys(row.session.account).search
     return keyed.of_text(records.content_of(records.open_packed(row, row.session)))
-
-
-def _title(row: Session) -> str:
-    return keyring.account_keys(row.account).search.of_text(records.title_of(row))
 
 
 def _load_keys(rows: Sequence[Any]) -> None:

@@ -49,7 +49,7 @@ def test_fts5_syntax_is_only_words(api: Api, chat: str, query: str) -> None:
     assert api.get("search", q=query).status_code == 200
 
 
-@pytest.mark.parametrize("query", ["content:yeast", "yeast AND OR", "a' OR 1=1 --x", "yeast;"])
+@pytest.mark.parametrize("query", ["content:yeast", "yeast AND NOT", "a' OR 1=1 --x", "yeast;"])
 def test_neither_is_other_peoples_syntax(api: Api, chat: str, query: str) -> None:
     assert api.get("search", q=query).status_code == 200
 
@@ -62,6 +62,7 @@ def test_neither_is_other_peoples_syntax(api: Api, chat: str, query: str) -> Non
         ('say "open', 4),
         ("-", 0),
         ("-yeast", 0),
+        ("yeast AND OR", 10),
         ("(((", 0),
         ("🍞", 0),
         ("yeast -", 6),
@@ -81,6 +82,8 @@ def test_a_bad_query_is_400_at_its_character(api: Api, query: str, position: int
         *(("cursor", bad) for bad in ("zz", "f" * 20, "8" + "0" * 15, "-1", "\0")),
         *(("cursor", bad) for bad in ("٣", "0x1", "1_0", " 1", "+1", "A")),
         ("sort", "oldest"),
+        *(("group", bad) for bad in ("", "message", "session,role")),
+        *(("facets", bad) for bad in ("", "yes", "workflow")),
         ("state", "nope"),
         ("updated_before", "soon"),
         ("colour", "red"),
@@ -89,6 +92,54 @@ def test_a_bad_query_is_400_at_its_character(api: Api, query: str, position: int
 )
 def test_a_bad_parameter_is_named(api: Api, name: str, value: str) -> None:
     problem(api.get("search", **{"q": "yeast", name: value}), 400, "invalid", name)
+
+
+@pytest.mark.parametrize(
+    ("query", "position"),
+    [("role:king yeast", 5), ("yeast (bread", 6), ("yeast OR", 6), ("on:soon", 3), ("meta:x", 0)],
+)
+def test_so_is_a_bad_filter(api: Api, query: str, position: int) -> None:
+    said = problem(api.get("search", q=query), 400, "invalid_query", "q")
+    assert said["position"] == position
+
+
+def test_filters_are_part_of_the_query(api: Api, chat: str) -> None:
+    assert found(api.get("search", q="sugar role:assistant")) == ["It eats sugar."]
+    assert found(api.get("search", q="sugar OR yeast role:user workflow:translator")) == []
+    assert len(found(api.get("search", q=f"session:{chat}"))) == 3
+    (title,) = api.get("search", q="in:title bread").json()["sessions"]
+    assert title["session_id"] == chat
+
+
+def test_one_row_for_each_session_says_how_many_more(api: Api, chat: str) -> None:
+    for _ in range(3):
+        api.say(chat, "rye")
+    answer = api.get("search", q="rye", group="session").json()
+    assert [hit["more"] for hit in answer["results"]] == [2]
+    assert answer["more_complete"] is True
+    assert [hit["more"] for hit in api.get("search", q="rye").json()["results"]] == [None] * 3
+
+
+def test_facets_are_counted_where_asked_for(api: Api, charlie_api: Api, chat: str) -> None:
+    api.patch(f"sessions/{chat}", {"tags": ["Bread"]})
+    told = api.get("search", q="yeast OR sugar", facets="true").json()["facets"]
+    assert (told["counted"], told["complete"]) == (2, True)
+    assert told["tag"] == [{"value": "Bread", "count": 2}]
+    assert told["workflow"] == [{"value": "tutor", "count": 2}]
+    assert {one["value"] for one in told["role"]} == {"user", "assistant"}
+    assert [one["count"] for one in told["month"]] == [2]
+    assert api.get("search", q="yeast").json()["facets"] is None
+    told = charlie_api.get("search", q="yeast", facets="1").json()["facets"]
+    assert told["counted"] == 0
+    assert told["role"] == told["tag"] == told["month"] == told["workflow"] == []
+
+
+def test_the_schema_says_what_can_be_typed(api: Api) -> None:
+    asked = api.get("schema", format="json").json()["paths"]
+    (path,) = (path for path in asked if path.rstrip("/").endswith("/search"))
+    parameters = {one["name"]: one for one in asked[path]["get"]["parameters"]}
+    assert "`yeast -bread`" in parameters["q"]["description"]
+    assert parameters["group"]["schema"]["enum"] == ["session"]
 
 
 def test_without_a_query_it_says_so(api: Api) -> None:

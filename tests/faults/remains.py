@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection, connections
 from django.db.models import UUIDField
 
-from chathistory import keyring, records
+from chathistory import keyring, records, text
 from chathistory.fields import SealedField
 from chathistory.models import Message, Session
 from chathistory.search.base import index
@@ -57,13 +57,15 @@ class Remains:
                 for field in row._meta.concrete_fields:
                     if isinstance(field, SealedField):
                         self.pieces |= pieces(bytes(getattr(row, field.name) or b""))
-        for message in Message.objects.filter(indexed=1).select_related("session__account"):
+        for message in Message.objects.filter(indexed__gt=0).select_related("session__account"):
             if mine(message):
                 body = records.open_body(message, message.session)
                 self.tokens |= tokens(message.session, body.content)
-        for session in Session.objects.filter(indexed=1).select_related("account"):
+        for session in Session.objects.filter(indexed__gt=0).select_related("account"):
             if mine(session):
-                self.tokens |= tokens(session, records.title_of(session))
+                title = [records.title_of(session)] if session.title is not None else []
+                said = [*title, *text.strings(records.metadata_of(session))]
+                self.tokens |= tokens(session, "\n".join(said))
 
     def keep_unique(self) -> None:
         """Leave out the tokens that others are still found by."""

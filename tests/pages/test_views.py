@@ -57,6 +57,16 @@ def test_everybody_else_is_asked_to_sign_in(chat: Session, client: Client) -> No
         assert answer["Location"].startswith("/accounts/login/?next=")
 
 
+def test_the_search_box_says_what_can_be_typed(alice: Client, chat: Session) -> None:
+    shown = alice.get("/chat/history/").content.decode()
+    assert "<code>yeast OR bread flour</code>" in shown
+    assert "<code>&quot;yeast bread&quot;</code>" in shown
+    found = alice.get("/chat/history/", {"q": "role:user jit*"})
+    assert [hit.message.role for _card, hit in found.context["hits"]] == ["user"]
+    wrong = alice.get("/chat/history/", {"q": "jitter role:king"})
+    assert (wrong.status_code, wrong.context["position"]) == (400, 13)
+
+
 def test_a_stranger_gets_404_and_changes_nothing(chat: Session, charlie: Client) -> None:
     for path in paths(chat):
         assert charlie.get(path).status_code == 404

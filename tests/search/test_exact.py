@@ -24,6 +24,9 @@ STEPS = st.lists(
     max_size=14,
 )
 QUERIES = [*WORDS, "foo", '"zebra the"', "zebra -the", 'the -"zebra the"', "国", "lowe zebra"]
+QUERIES += ["zebra OR lowe", '(zebra -the) OR "foo_bar the" 中国', "the -(zebra OR foo)", "ze*"]
+QUERIES += ["role:user", "-zebra role:user", "zebra OR role:assistant", "role:user zebra OR the"]
+QUERIES += ["lö* the"]
 
 
 def step(user, verb: str, number: int, text: str) -> None:

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from chathistory import blocks
 from chathistory.actions import messages
 from chathistory.models import Block, Message
-from chathistory.search import find
+from chathistory.search import asked, find
 from tests.actions.test_packing_compress import archive, pack
 
 
@@ -31,21 +31,21 @@ def test_a_batch_reads_its_blocks_in_one_query(alice, packed):
 
 
 def test_what_leaves_its_block_while_it_is_searched_is_found(alice, packed, monkeypatch):
-    read = find._blocks
+    read = asked._blocks
 
     def unpack_first(*candidates: Any) -> Any:
         messages.edit(packed.messages.get(seq=2), alice, "a zebra, edited")
         blocks.forget(packed)
         return read(*candidates)
 
-    monkeypatch.setattr(find, "_blocks", unpack_first)
+    monkeypatch.setattr(asked, "_blocks", unpack_first)
     found = find.search(alice, "zebra").hits
     assert {hit.message.seq for hit in found} == set(range(1, 13))
     assert Block.objects.count() == 1
 
 
 def test_what_was_removed_for_good_meanwhile_is_not(alice, packed, monkeypatch):
-    read = find._blocks
+    read = asked._blocks
 
     def remove_first(*candidates: Any) -> Any:
         Message.objects.filter(session=packed).delete()
@@ -53,5 +53,5 @@ def test_what_was_removed_for_good_meanwhile_is_not(alice, packed, monkeypatch):
         blocks.forget(packed)
         return read(*candidates)
 
-    monkeypatch.setattr(find, "_blocks", remove_first)
+    monkeypatch.setattr(asked, "_blocks", remove_first)
     assert find.search(alice, "zebra").hits == []

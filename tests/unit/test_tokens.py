@@ -12,6 +12,7 @@ from chathistory.exceptions import InvalidQuery
 from chathistory.search.matcher import Matcher, snippet
 from chathistory.search.query import parse
 from chathistory.search.tokens import Keyed, all_forms, fold, forms, pairs, query_forms, words
+from chathistory.search.tree import Term
 
 TEXTS = st.text(max_size=60) | st.text("aB1_ -'é™中国ßİ½\u0301\u0e33ﬁー", max_size=30)
 KEYED = Keyed(b"k" * 32)
@@ -30,12 +31,13 @@ def test_a_text_holds_every_run_of_its_words_as_a_phrase(text, data):
     start = data.draw(st.integers(0, len(there)))
     run = there[start : data.draw(st.integers(start, len(there)))]
     try:
-        terms = parse('"' + " ".join(run) + '"')
+        term = parse('"' + " ".join(run) + '"')
     except InvalidQuery:
         assert not any(map(query_forms, run))
     else:
-        assert Matcher(terms).holds(text)
-        assert pairs(terms[0].words) <= all_forms(text)
+        assert isinstance(term, Term)
+        assert Matcher(term).holds(text)
+        assert pairs(term.words) <= all_forms(text)
 
 
 @pytest.mark.parametrize(

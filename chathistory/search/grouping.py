@@ -1,0 +1,51 @@
+"""One message for each session, and how many more of it were found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+
+from .asked import Asked, Found
+
+#: Messages opened to count how many more there are.
+COUNTED = 1_000
+
+
+class PerSession:
+    """Lets the first message of each session through; sessions of earlier pages are left out."""
+
+    def __init__(self, asked: Asked, since: int | None) -> None:
+        """``since`` is the place at which the page before this one ended."""
+        self._asked = asked
+        self._since = since
+        self._seen: set[int] = set()
+
+    def first(self, found: Iterable[Found]) -> Iterator[Found]:
+        """Yield of what was found the first of each session not met before."""
+        block = list(found)
+        new = {one.candidate.session for one in block} - self._seen
+        self._seen |= self._shown(new) if self._since is not None else set()
+        for one in block:
+            if one.candidate.session not in self._seen:
+                self._seen.add(one.candidate.session)
+                yield one
+
+    def _shown(self, sessions: set[int]) -> set[int]:
+        """Return the sessions that had a message on an earlier page."""
+        shown: set[int] = set()
+        before: int | None = None
+        while left := sessions - shown:
+            block = self._asked.candidates(before, COUNTED, since=self._since or 0, sessions=left)
+            shown |= {one.candidate.session for one in self._asked.opened(block)}
+            if len(block) < COUNTED:
+                break
+            before = block[-1].place
+        return shown
+
+    def tally(self, sessions: Collection[int]) -> tuple[Counter[int], bool]:
+        """Return how many messages each session has, and whether all were counted."""
+        if not sessions:
+            return Counter(), True
+        block = self._asked.candidates(None, COUNTED, sessions=sessions)
+        found = Counter(one.candidate.session for one in self._asked.opened(block))
+        return found, len(block) < COUNTED
