@@ -106,6 +106,7 @@ def test_a_key_that_only_an_older_set_has(alice, talked):
     """As after a restore of the site to a time when the chat was not there yet."""
     moment, uuid = Backup.objects.get().at, talked.uuid
     Session.objects.filter(uuid=uuid).delete()
+    sessions.create(alice, "tutor")
     backup.full()
     assert uuid not in {name.session for name in keysets.load(newest=True).data}
     with built(alice, talked, moment) as made, scratch(made.path, whole=made.whole):
