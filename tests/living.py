@@ -18,12 +18,14 @@ from chathistory.actions import (
     lifecycle,
     messages,
     packing,
+    pipeline,
     purge,
     retention,
     sessions,
 )
 from chathistory.exceptions import ChatHistoryError
 from chathistory.formats.base import Transcript, Turn
+from chathistory.journal import Operation
 from chathistory.models import Account, Message, RetentionPolicy, Revision, Session, Tag
 from chathistory.search.base import index
 
@@ -167,6 +169,16 @@ class Life:
         self.clock.shift(timedelta(days=b % 3))
         lifecycle.sweep(Work(accounts.system()))
 
+    def _rekey(self, a: int, _b: int) -> None:
+        """Give a session a new key for what is said from now on, as a rotation does."""
+        session = self._session(a)
+        with Operation(session.account, None, "session.rekey") as op:
+            session = pipeline.lock(op, session)
+            before = {"key_version": session.key_version}
+            session.key_version += 1
+            keyring.make_session_keys(op.account, [session])
+            pipeline.touch(op, session, before, "key_version")
+
     def _purge(self, a: int, _b: int) -> None:
         purge.purge(self._session(a), self.alice)
 
@@ -180,7 +192,7 @@ class Life:
 VERBS = (
     *("create", "append", "append", "append", "append", "edit", "edit", "branch", "unsay"),
     *("rename", "change", "retag", "delete", "restore", "archive", "resume", "hold", "fork"),
-    *("import", "policy", "pack", "sweep", "purge", "forget"),
+    *("import", "policy", "pack", "sweep", "rekey", "purge", "forget"),
 )
 
 
