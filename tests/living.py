@@ -11,7 +11,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from chathistory import ids, keyring, ledger, records
+from chathistory import ids, keyring, ledger, records, text
 from chathistory.actions import (
     accounts,
     exchange,
@@ -267,12 +267,17 @@ def _session_of(row: Any) -> UUID | None:
 
 
 def less(picture: Picture, gone: set[str]) -> Picture:
-    """Return a picture without what is gone, and what was counted with it."""
+    """Return a picture without what is gone, what was counted with it, and titles made of it."""
     left = {name: dict(row) if isinstance(row, dict) else row for name, row in picture.items()}
     for name in gone & left.keys():
-        owner = _session_of(left.pop(name))
+        row = left.pop(name)
+        owner = _session_of(row)
+        session = left.get(f"session {owner}", {})
         for derived in ("message_count", "total_tokens"):
-            left.get(f"session {owner}", {}).pop(derived, None)
+            session.pop(derived, None)
+        is_automatic = owner is not None and session.get("title_source") == "auto"
+        if is_automatic and session["title"] == text.title_from(row["content"]):
+            session["title"] = text.untitled(owner)
     return left
 
 
