@@ -158,7 +158,7 @@ def key_of(account: Account, pk: int, uuid: UUID, version: int) -> Key:
         _load(account, {pk: uuid})
         found = _find(_sessions, _name(account, uuid, version))
     if found is None:
-        raise Damaged("The key of this session is gone.")
+        raise Damaged(f"The key of this session is gone (version {version}).")
     key: Key = found
     return key
 

@@ -11,19 +11,21 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from chathistory import ids, keyring, ledger, records
+from chathistory import ids, keyring, ledger, records, text
 from chathistory.actions import (
     accounts,
     exchange,
     lifecycle,
     messages,
     packing,
+    pipeline,
     purge,
     retention,
     sessions,
 )
 from chathistory.exceptions import ChatHistoryError
 from chathistory.formats.base import Transcript, Turn
+from chathistory.journal import Operation
 from chathistory.models import Account, Message, RetentionPolicy, Revision, Session, Tag
 from chathistory.search.base import index
 
@@ -167,6 +169,16 @@ class Life:
         self.clock.shift(timedelta(days=b % 3))
         lifecycle.sweep(Work(accounts.system()))
 
+    def _rekey(self, a: int, _b: int) -> None:
+        """Give a session a new key for what is said from now on, as a rotation does."""
+        session = self._session(a)
+        with Operation(session.account, None, "session.rekey") as op:
+            session = pipeline.lock(op, session)
+            before = {"key_version": session.key_version}
+            session.key_version += 1
+            keyring.make_session_keys(op.account, [session])
+            pipeline.touch(op, session, before, "key_version")
+
     def _purge(self, a: int, _b: int) -> None:
         purge.purge(self._session(a), self.alice)
 
@@ -180,7 +192,7 @@ class Life:
 VERBS = (
     *("create", "append", "append", "append", "append", "edit", "edit", "branch", "unsay"),
     *("rename", "change", "retag", "delete", "restore", "archive", "resume", "hold", "fork"),
-    *("import", "policy", "pack", "sweep", "purge", "forget"),
+    *("import", "policy", "pack", "sweep", "rekey", "purge", "forget"),
 )
 
 
@@ -255,12 +267,17 @@ def _session_of(row: Any) -> UUID | None:
 
 
 def less(picture: Picture, gone: set[str]) -> Picture:
-    """Return a picture without what is gone, and what was counted with it."""
+    """Return a picture without what is gone, what was counted with it, and titles made of it."""
     left = {name: dict(row) if isinstance(row, dict) else row for name, row in picture.items()}
     for name in gone & left.keys():
-        owner = _session_of(left.pop(name))
+        row = left.pop(name)
+        owner = _session_of(row)
+        session = left.get(f"session {owner}", {})
         for derived in ("message_count", "total_tokens"):
-            left.get(f"session {owner}", {}).pop(derived, None)
+            session.pop(derived, None)
+        is_automatic = owner is not None and session.get("title_source") == "auto"
+        if is_automatic and session["title"] == text.title_from(row["content"]):
+            session["title"] = text.untitled(owner)
     return left
 
 

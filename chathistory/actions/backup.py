@@ -138,7 +138,7 @@ def relist() -> list[Backup]:
     """
     listed = set(Backup.objects.values_list("name", flat=True))
     missing = [at for at in store.places() if at.digest not in listed]
-    keys = keysets.containers() if missing else {}
+    keys = keysets.containers(at.digest for at in missing) if missing else {}
     found, wrong = [], []
     for at in missing:
         try:
@@ -360,7 +360,7 @@ def _adopt() -> None:
     ]
     keys: dict[str, bytes] = {}
     with suppress(Damaged):  # then no key set has a key
-        keys = keysets.containers() if lost else {}
+        keys = keysets.containers(at.digest for at in lost) if lost else {}
     for at in reversed(lost):
         try:
             found = _found(at, keys)

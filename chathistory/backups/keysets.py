@@ -108,30 +108,51 @@ def write_full(keys: Mapping[str, bytes], at: store.Place | None = None) -> None
         _save("full", Keys(kept | new, _data([DataKey.objects.all()])), at)
 
 
-def load(site: str | None = None, account: UUID | None = None, session: UUID | None = None) -> Keys:
+def load(
+    site: str | None = None,
+    account: UUID | None = None,
+    session: UUID | None = None,
+    *,
+    newest: bool = False,
+) -> Keys:
     """Return what all sets hold, the newest said last, and after all others those of ``site``.
 
-    Of data keys only those of an account, or those that one session needs, where it is named. The
+    Of data keys only those of an account, or those that one session needs, where it is named.
+    ``newest`` leaves out the sets that are older than a full one of their site which opens. The
     database is not asked. Where none of the sets opens this raises MasterKeyError naming a
     missing master key, or Damaged or Unavailable naming a set.
     """
-    return _load(site, partial(keyfile.is_of, account, session))
+    return _load(site, partial(keyfile.is_of, account, session), newest)
 
 
-def containers() -> dict[str, bytes]:
-    """Return the keys of containers in all sets. Raises as ``load`` does."""
-    return _load(None, keyfile.is_container).containers
+def containers(names: Iterable[str]) -> dict[str, bytes]:
+    """Return the keys of containers by name; these, and such as stand beside them.
+
+    Raises as ``load`` does.
+    """
+    found = _load(None, keyfile.is_container, newest=True).containers
+    if set(names) <= found.keys():
+        return found
+    return _load(None, keyfile.is_container, newest=False).containers
 
 
-def _load(site: str | None, wanted: Wanted) -> Keys:
+def _load(site: str | None, wanted: Wanted, newest: bool) -> Keys:
     while True:
         with contextlib.suppress(FileNotFoundError):
             found = sorted(_sets(), key=lambda one: one.site == site)
-            opened, closed = _open(found, wanted)
+            opened, closed = _open(_newest(found) if newest else found, wanted)
+            if closed and newest:
+                opened, closed = _open(found, wanted)
             if closed and not opened:
                 raise next((one for one in closed if isinstance(one, MasterKeyError)), closed[0])
             return _joined(opened.values())
         # One was put together with others meanwhile: look again.
+
+
+def _newest(found: list[_Set]) -> list[_Set]:
+    """Return of each site the newest full set, and what came after."""
+    full = {one.site: one.made for one in sorted(found) if one.is_full}
+    return [one for one in found if one.site not in full or one.made >= full[one.site]]
 
 
 def lapse() -> list[str]:

@@ -165,14 +165,14 @@ def _bases(account: UUID | None, session: UUID | None) -> tuple[list[Part], dict
 
     Which one is taken depends on what their headers say, so these are proved.
     """
-    found, closed, keys = [], {}, keysets.containers()
-    for place in store.places():
-        if place.number == 0:
-            try:
-                if _serves(contents.header(place), account, session):
-                    found.append(_proved(place, keys.get(place.digest)))
-            except Damaged as error:
-                closed[place] = error
+    bases = [place for place in store.places() if place.number == 0]
+    found, closed, keys = [], {}, keysets.containers(place.digest for place in bases)
+    for place in bases:
+        try:
+            if _serves(contents.header(place), account, session):
+                found.append(_proved(place, keys.get(place.digest)))
+        except Damaged as error:
+            closed[place] = error
     return sorted(found, key=lambda one: one.moment), closed
 
 

@@ -40,9 +40,17 @@ def prove(account: UUID | None, *, search: bool) -> list[str]:
 
 
 def unopened(rows: Iterable[Any]) -> Iterator[str]:
-    """Yield the line that says so for each row that does not open."""
+    """Yield the line that says why, for each message or session that does not open."""
     for row in rows:
-        yield f"{row._meta.model_name} {row}: It does not open."
+        yield f"{row._meta.model_name} {row}: {_why(row)}"
+
+
+def _why(row: Message | Session) -> str:
+    try:
+        _open(row) if isinstance(row, Message) else records.title_of(row)
+    except Damaged as error:
+        return str(error)
+    return "It does not open."
 
 
 def _check_file() -> None:

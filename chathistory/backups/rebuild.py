@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management import call_command
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -28,13 +28,13 @@ from django.utils.translation import gettext as _
 from chathistory import bulk, keyring, ledger
 from chathistory.conf import settings
 from chathistory.exceptions import Conflict, Damaged, NotFound, Unavailable
-from chathistory.models import Account, Change, DataKey, Message, Session
+from chathistory.models import Account, Change, Message, Session
 from chathistory.search import upkeep
 
-from . import contents, extract, images, keysets, proof, replay
+from . import contents, extract, images, proof, replay
 from .contents import Opened
 from .images import TABLES, Line
-from .keyfile import Keys
+from .keyrows import KeyRows
 from .plans import Part, Plan
 from .scratch import make_tables, outside, scratch
 from .undo import undo
@@ -44,10 +44,6 @@ Step = Callable[[int, int], None]
 _NAME = "restore-"
 _AT_ONCE = 500
 _ROOM = 2.2  # of the base: itself, and what the segments bring
-_KEY = (
-    *("account", "purpose", "session", "version", "master_wrapped", "wrapped"),
-    *("created_at", "retired_at"),
-)
 
 
 @dataclass(slots=True)
@@ -141,10 +137,9 @@ class _Build:
 
     def __init__(self, made: Built, search: bool, step: Step) -> None:
         self._made, self._plan, self._search, self._step = made, made.plan, search, step
-        self._keys: Keys = keysets.load(
-            made.plan.parts[0].site, made.plan.account, made.plan.session
-        )
-        self._present: set[tuple[Any, ...]] = set()
+        self._keys = KeyRows(made.plan)
+        #: Accounts and sessions whose rows came by, and whose keys are to follow.
+        self._came: set[UUID] = set()
         # Of no other copy of these rows, so that no process-wide cache takes one for the other.
         self._epoch = 10**9 + secrets.randbelow(10**9)
         self._total = len(self._plan.parts) + 4
@@ -165,6 +160,7 @@ class _Build:
             with self._opened(self._plan.beyond) as found:
                 self._prove_beyond(found, vector)
         replay.accounts_and_sessions(self._plan.at, search=self._search)
+        self._keys.complete()
         self._undo()
         self._note()
         replay.messages(search=self._search)
@@ -181,13 +177,7 @@ class _Build:
             self._step(self._done, self._total)
 
     def _opened(self, part: Part) -> contextlib.AbstractContextManager[Opened]:
-        return contents.opened(part.at, self._key(part))
-
-    def _key(self, part: Part) -> bytes:
-        key = self._keys.containers.get(part.at.digest)
-        if key is None:
-            raise Damaged(f"{part.at}: No key set has its key.")
-        return key
+        return contents.opened(part.at, self._keys.container(part))
 
     # Base and segments
 
@@ -196,7 +186,7 @@ class _Build:
         if self._plan.account is None or self._plan.layout != "file":
             return None
         lives = any(one.session for one in ledger.read() if one.account == self._plan.account)
-        with extract.opened(base.at, self._key(base)) as site:
+        with extract.opened(base.at, self._keys.container(base)) as site:
             if not site.is_of_now():
                 return None
             make_tables()
@@ -219,7 +209,7 @@ class _Build:
 
     def _begun(self, manifest: dict[str, Any]) -> dict[str, int]:
         Account.objects.update(epoch=self._epoch)
-        self._insert_keys()
+        self._keys.store_all()
         return dict(manifest["vector"])
 
     def _need(self, size: int) -> None:
@@ -257,8 +247,9 @@ class _Build:
 
     def _segment(self, found: Opened, vector: dict[str, int]) -> dict[str, int]:
         _follows(found, vector)
+        self._came.clear()
         self._apply(self._mine(found.lines()))
-        self._insert_keys()
+        self._keys.store(self._came)
         return vector | dict(found.manifest["vector"])
 
     def _apply(self, lines: Iterable[Line]) -> None:
@@ -275,6 +266,8 @@ class _Build:
             if line["t"] == "account":
                 line["epoch"] = self._epoch
             if is_wanted(line):
+                if line["t"] in ("account", "session"):
+                    self._came.add(UUID(line["uuid"]))
                 yield line
 
     def _wanted(self) -> Callable[[Line], bool]:
@@ -306,24 +299,6 @@ class _Build:
         upkeep.drop(list(held.filter(indexed__gt=0).select_related("session__account")))
         titled = Session.objects.filter(uuid__in=sessions, indexed__gt=0)
         upkeep.drop_titles(list(titled.select_related("account")))
-
-    # Keys
-
-    def _insert_keys(self) -> None:
-        """Store the data keys of the accounts and sessions that are there by now."""
-        accounts = dict(Account.objects.values_list("uuid", "pk"))
-        sessions = dict(Session.objects.values_list("uuid", "pk"))
-        rows = []
-        for name, kept in self._keys.data.items():
-            if name in self._present or name.account not in accounts:
-                continue
-            if name.session is not None and name.session not in sessions:
-                continue
-            self._present.add(name)
-            session = sessions[name.session] if name.session else None
-            rows.append((accounts[name.account], name.purpose, session, name.version, *kept))
-        with transaction.atomic(using=bulk.connection(DataKey).alias):
-            bulk.insert(DataKey, _KEY, rows)
 
     # Undo
 

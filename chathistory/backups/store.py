@@ -30,7 +30,7 @@ from chathistory.exceptions import Damaged, Unavailable
 ALIAS = "chathistory_backups"
 _NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([0-9]{8})-([0-9a-f]{64})\.chat")
 _DRAFTS = ".drafts"
-_PIECE = 1 << 20
+_PIECE = 4 << 20
 
 
 class Place(NamedTuple):
@@ -76,7 +76,9 @@ def opened(at: Place) -> Iterator[BinaryIO]:
         except FileNotFoundError:
             raise Damaged(f"{at} is missing from the backup storage.") from None
     with contextlib.closing(file):
-        yield io.BufferedReader(_Telling(file), _PIECE)
+        # One in S3 would be fetched whole, into memory, for its first bytes.
+        raw = _Ranged(file.obj) if hasattr(file, "obj") else _Telling(file)
+        yield io.BufferedReader(raw, _PIECE)
 
 
 def remove(at: Place) -> None:
@@ -165,6 +167,40 @@ class _Telling(io.RawIOBase):
 
     def tell(self) -> int:
         return int(self._file.tell())
+
+
+class _Ranged(io.RawIOBase):
+    """An object of S3, of which only what is asked for is fetched."""
+
+    def __init__(self, found: Any) -> None:
+        self._object = found
+        with told("read"):
+            self._size = int(found.content_length)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, target: Any) -> int:
+        end = min(self._at + len(target), self._size)
+        if self._at >= end:
+            return 0
+        with told("read"):
+            body = self._object.get(Range=f"bytes={self._at}-{end - 1}")["Body"]
+            piece = body.read()
+        target[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -7,10 +7,20 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from chathistory import records
-from chathistory.actions import accounts, backup, lifecycle, messages, packing, restore, sessions
+from chathistory import keyring, records
+from chathistory.actions import (
+    accounts,
+    backup,
+    lifecycle,
+    messages,
+    packing,
+    pipeline,
+    restore,
+    sessions,
+)
 from chathistory.exceptions import Conflict, Invalid, NotAllowed, NotFound
-from chathistory.models import Change, Message, Session, Share
+from chathistory.journal import Operation
+from chathistory.models import Change, DataKey, Message, Session, Share
 from chathistory.search.find import search
 from tests.actions.restored import say, shown, texts, tick
 from tests.living import Work, indexed, picture
@@ -218,3 +228,22 @@ def test_concurrent_restores_take_turns_and_words_go_on(
     assert all(isinstance(one, dict) for one in reports)
     assert texts(fresh(session))[:2] == ["lion", "roars"]
     assert Message.objects.filter(session=session).count() == 3
+
+
+def test_malformed_a_version_of_its_key_that_no_key_set_has_is_named(alice, long_ago, clock):
+    session, _moment = long_ago
+    with Operation(session.account, None, "session.rekey") as op:
+        session = pipeline.lock(op, session)
+        session.key_version += 1
+        keyring.make_session_keys(op.account, [session])
+        pipeline.touch(op, session, {}, "key_version")
+    say(session, alice, "purrs")
+    DataKey.objects.filter(session=session, version=2).delete()
+    keyring.forget()
+    backup.incremental()
+    now = tick(clock)
+    lost = session.messages.get(seq=3)
+    report = restore.session(alice, session.uuid, now)
+    assert any(str(lost.uuid) in one and "version 2" in one for one in report["errors"])
+    first = session.messages.get(seq=1)
+    assert records.open_body(first, session).content == "lion"

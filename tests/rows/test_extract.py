@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def file(home: Path) -> Path:
 
 
 def plain(home: Path) -> bytes:
-    key = keysets.containers()[place().digest]
+    key = keysets.containers([place().digest])[place().digest]
     return b"".join(container.read(io.BytesIO(file(home).read_bytes()), key))
 
 
@@ -63,10 +64,11 @@ def flip(home: Path, at: int) -> None:
     file(home).write_bytes(packed)
 
 
-def built(alice: User, session: Session | None = None):
-    """Rebuild now, of the backup alone."""
+def built(alice: User, session: Session | None = None, at: datetime | None = None):
+    """Rebuild a moment, now unless another is given, of the backups alone."""
     uuid = accounts.of(alice).uuid
-    return rebuild.built(plans.plan(timezone.now(), uuid, session and session.uuid), search=False)
+    found = plans.plan(at or timezone.now(), uuid, session and session.uuid)
+    return rebuild.built(found, search=False)
 
 
 def test_a_session_comes_with_all_that_hangs_on_it_and_nothing_else(alice, talked):
@@ -100,6 +102,18 @@ def test_a_base_of_before_anything_was_said(alice):
         assert account.keys.count() == 5
 
 
+def test_a_key_that_only_an_older_set_has(alice, talked):
+    """As after a restore of the site to a time when the chat was not there yet."""
+    moment, uuid = Backup.objects.get().at, talked.uuid
+    Session.objects.filter(uuid=uuid).delete()
+    sessions.create(alice, "tutor")
+    backup.full()
+    assert uuid not in {name.session for name in keysets.load(newest=True).data}
+    with built(alice, talked, moment) as made, scratch(made.path, whole=made.whole):
+        assert made.problems == []
+        assert records.title_of(Session.objects.select_related("account").get()) == "Savanna"
+
+
 def test_damage_where_nothing_is_wanted_does_no_harm(home, alice, talked):
     flip(home, 2 * container.FRAME + 1)
     with built(alice, talked) as made:
@@ -124,14 +138,14 @@ def test_malformed_a_file_that_is_cut_is_refused(home, alice, talked):
 
 
 def test_tables_of_another_version_are_known(talked):
-    key = keysets.containers()[place().digest]
+    key = keysets.containers([place().digest])[place().digest]
     with extract.opened(place(), key) as site:
         assert site.is_of_now()
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE name LIKE '0006%'")
     newer = backup.full()
     try:
-        key = keysets.containers()[newer.name]
+        key = keysets.containers([newer.name])[newer.name]
         with extract.opened(plans.Place(newer.chain, 0, newer.name), key) as site:
             assert not site.is_of_now()
     finally:

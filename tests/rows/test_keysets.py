@@ -17,6 +17,7 @@ from chathistory.backups import keyfile, keysets, store
 from chathistory.backups.store import Place
 from chathistory.exceptions import Damaged, MasterKeyError, Unavailable
 from chathistory.models import Account, Backup, DataKey, Session
+from tests.actions import backed
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 DAY = timedelta(days=1)
@@ -349,3 +350,21 @@ def test_concurrent_writers_lose_no_key(session, together, home):
     together(*[lambda: keysets.write_full({}), lambda: keysets.write({"late": b"k" * 32}, [])])
     keysets.lapse()
     assert set(keysets.load().containers) == {*names, "late"}
+
+
+def test_the_newest_sets_alone_unless_one_does_not_open(session, home):
+    keysets.write_full({"a" * 64: b"a" * 32})
+    keysets.write({"b" * 64: b"b" * 32}, of(session))
+    keysets.write_full({})
+    keysets.write({"c" * 64: b"c" * 32}, of(session))
+    assert keysets.load(newest=True).containers.keys() == {"b" * 64, "c" * 64}
+    assert keysets.load().containers.keys() == {"a" * 64, "b" * 64, "c" * 64}
+    backed.flipped(sets(home)[-1], -1)
+    assert keysets.load(newest=True).containers.keys() == {"a" * 64, "b" * 64}
+
+
+def test_keys_of_containers_come_from_older_sets_where_they_must(session, home):
+    keysets.write_full({"a" * 64: b"a" * 32})
+    keysets.write_full({})
+    assert keysets.containers([]) == {}
+    assert keysets.containers(["a" * 64]) == {"a" * 64: b"a" * 32}

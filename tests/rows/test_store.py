@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import stat
 import threading
@@ -11,10 +12,12 @@ from uuid import UUID, uuid4
 
 import boto3
 import pytest
+from django.db import connection
+from django.utils import timezone
 from moto.server import ThreadedMotoServer
 
 from chathistory.actions import backup, messages
-from chathistory.backups import store
+from chathistory.backups import contents, plans, rebuild, store
 from chathistory.backups.store import Place
 from chathistory.exceptions import Damaged, Unavailable
 from chathistory.models import Backup
@@ -217,6 +220,36 @@ def test_a_chain_lives_in_s3(s3, alice, talk, home):
     client.delete_object(Bucket=bucket, Key=f"site/{store.places()[-1]}")
     messages.append(session, alice, "user", "after the loss")
     assert backup.incremental().kind == "full"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_s3_only_what_is_wanted_is_fetched(s3, alice, bob, talk, monkeypatch):
+    monkeypatch.setattr(store, "_PIECE", 1 << 16)
+    for _ in range(12):
+        talk(os.urandom(450_000).hex(), user=bob)
+    session = talk("a heron", "a bird")
+    made = backup.full()
+    fetched = []
+    client_of = store.storage().connection.meta.client
+    client_of.meta.events.register(
+        "before-call.s3.GetObject", lambda params, **_more: fetched.append(params["headers"])
+    )
+    contents.header(store.places()[0])
+    assert [one["Range"] for one in fetched] == [f"bytes=0-{store._PIECE - 1}"]
+    fetched.clear()
+    uuid = session.account.uuid
+    with rebuild.built(plans.plan(timezone.now(), uuid, session.uuid), search=False) as built:
+        assert built.problems == []
+        assert built.counts["message"] == 2
+    if connection.vendor == "sqlite":
+        ranges = {_range(one["Range"]) for one in fetched}
+        middle = range(made.size // 2 - 50_000, made.size // 2 + 50_000, 1_000)
+        assert not any(first <= at <= last for first, last in ranges for at in middle)
+
+
+def _range(said: str) -> tuple[int, int]:
+    first, last = said.removeprefix("bytes=").split("-")
+    return int(first), int(last)
 
 
 @pytest.mark.django_db(transaction=True)
