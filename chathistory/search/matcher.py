@@ -104,6 +104,11 @@ class Matcher:
         found = self._in_phrases(text) if self._runs else []
         return chain.from_iterable(map(self._inside, found or self._looked_for(text)))
 
+    def places(self, text: str) -> Iterator[tuple[int, int, set[str]]]:
+        """Yield where each word with one looked for stands, and the forms that it has of those."""
+        for word in self._looked_for(text) if self._words or self._begun else ():
+            yield word.start(), word.end(), _forms(word[0]) & self._words
+
     def _looked_for(self, text: str) -> Iterator[re.Match[str]]:
         words = self._near(text) if text.isascii() else WORD.finditer(text)
         return (w for w in words if _is_one(_forms(w[0]), self._words, self._begun))
@@ -151,7 +156,7 @@ class Matcher:
 
     def bonus(self, text: str) -> int:
         """Return how many of the query's phrases ``text`` has."""
-        folded, plain = _fold_words(text)
+        folded, plain = fold_words(text)
         return sum(1 for phrase in self._bonus if phrase.search(folded, plain))
 
 
@@ -184,7 +189,7 @@ def _is_one(forms_: set[str], words_: set[str], begun: tuple[str, ...]) -> bool:
     return any(form in words_ or form.startswith(begun) for form in forms_)
 
 
-def _fold_words(text: str) -> tuple[str, bool]:
+def fold_words(text: str) -> tuple[str, bool]:
     """Return a text folded word by word, as it was indexed, and whether its words are all ASCII.
 
     What stands between words, such as a curly quotation mark or ™, stays as it is.
@@ -260,7 +265,7 @@ class _Subject:
     @cached_property
     def folded(self) -> list[tuple[str, bool]]:
         """Each text folded, and whether its words are all ASCII."""
-        return list(map(_fold_words, self._texts))
+        return list(map(fold_words, self._texts))
 
     @cached_property
     def _forms(self) -> set[str]:

@@ -64,7 +64,11 @@ TABLE: dict[str, list[tuple[str, list[str], list[str]]]] = {
         ("版本 3.14发布", ["3.14", "发布", "3.14发布"], ["4.13", "发行"]),
     ],
     "japanese": [
-        ("東京タワーへ行きました", ["東京", "タワー", "行き", "ﾀﾜｰ", "東京タワー"], ["京都", "たわー"]),
+        (
+            "東京タワーへ行きました",
+            ["東京", "タワー", "行き", "ﾀﾜｰ", "東京タワー"],
+            ["京都", "たわー"],
+        ),
         ("ｶﾞﾗｽとパンフレット", ["ガラス", "ｶﾞﾗｽ", "ハ\u309aンフレット"], ["カラス", "ハン"]),
         ("人々の心・ラーメン", ["人々", "ラーメン", "心"], ["人人", "心ラ"]),
     ],
@@ -100,11 +104,15 @@ TABLE: dict[str, list[tuple[str, list[str], list[str]]]] = {
         ("mail ann.lee@example.org", ["ann.lee@example.org", "example.org"], ["bob@example.org"]),
         ("commit 9f86d081884c", ["9f86d081884c", "9F86D081884C", "9f86*"], ["9f86", "d081"]),
         ("use --dry-run=true", ["dry-run", "dry-run=true"], ["run-dry"]),
-        ("__init__ of kebab-case", ["__init__", "init", "kebab-case"], ["case-kebab", "kebab_case"]),
+        (
+            "__init__ of kebab-case",
+            ["__init__", "init", "kebab-case"],
+            ["case-kebab", "kebab_case"],
+        ),
     ],
 }
 ROWS = [
-    pytest.param(text, query, expected, id=f"{script}-{ascii(query)}-{ascii(text)[:20]}")
+    pytest.param(text, query, expected, id=f"{script}-{query!a}-{ascii(text)[:20]}")
     for script, texts in TABLE.items()
     for text, finds, misses in texts
     for expected, queries in ((1, finds), (0, misses))
