@@ -21,6 +21,7 @@ TABLES = (
     "importing",
     "searching",
     "strangers",
+    "known",
     "packing",
     "caching",
     "lifecycle",

@@ -64,7 +64,10 @@ class Found(NamedTuple):
 class Asked:
     """One query by one person."""
 
-    def __init__(self, user: Any, tree: Node, narrow: Narrow | None) -> None:
+    def __init__(
+        self, user: Any, tree: Node, narrow: Narrow | None, *, indexed: bool = True
+    ) -> None:
+        """``indexed``: the index is asked where it has a say; else messages are opened."""
         gate = Session.objects.visible_to(user, "read").exclude(state=State.DELETED)
         gate = narrow(gate) if narrow else gate
         self.tree = tree
@@ -75,7 +78,7 @@ class Asked:
         wanted = [_wanted(one, tree) for one in keyed]
         self.match = Match(wanted, _unwanted(keyed, tree), list(self.owners))
         #: Whether the index has a say: a query of filters alone has nothing to ask of it.
-        self.is_indexed = bool(wanted and wanted[0])
+        self.is_indexed = indexed and bool(wanted and wanted[0])
         self.matcher = Matcher(tree, indexed=self.is_indexed)
         self._only_titles = TITLES in conjuncts(tree)
         # Of a title alone the index cannot tell: it holds the texts of metadata too.
@@ -100,10 +103,12 @@ class Asked:
         *,
         since: int = 0,
         sessions: Iterable[int] | None = None,
+        oldest: bool = False,
     ) -> list[Candidate]:
         """Return the newest messages before a place that index, gate and columns let through.
 
-        ``since`` is the first place looked at; ``sessions`` leaves out all others.
+        ``since`` is the first place looked at; ``sessions`` leaves out all others; ``oldest``
+        begins at the other end.
         """
         if not self.match.wanted:
             return []
@@ -113,7 +118,7 @@ class Asked:
             more, parameters = self._more(since, sessions)
         except EmptyResultSet:  # no row can be what is asked for
             return []
-        sql = parts[0] + more + parts[2] + " LIMIT %s"
+        sql = parts[0] + more + parts[2] + (" ASC" if oldest else " DESC") + " LIMIT %s"
         return [Candidate(*row) for row in _rows(sql, [*parts[1], *parameters, limit])]
 
     def _from_index(self, until: int) -> tuple[str, list[Any], str]:
@@ -125,7 +130,7 @@ class Asked:
             f" WHERE {where} AND m.deleted_at IS NULL AND hit.place < %s AND EXISTS ({gate})"
         )
         # By place alone: FTS5 walks in that order; any second column would sort every posting.
-        return sql, [*parameters, until, *more], " ORDER BY hit.place DESC"
+        return sql, [*parameters, until, *more], " ORDER BY hit.place"
 
     def _from_gate(self, until: int) -> tuple[str, list[Any], str]:
         """Begin at the sessions: nobody else's messages are walked for a query without words."""
@@ -136,7 +141,7 @@ class Asked:
             f" WHERE m.session_id IN ({gate}) AND m.deleted_at IS NULL AND m.place < %s"
         )
         # A sum, or the database would walk everybody's places.
-        return sql, [*more, until], " ORDER BY m.place + 0 DESC"
+        return sql, [*more, until], " ORDER BY m.place + 0"
 
     def _more(self, since: int, sessions: Iterable[int] | None) -> tuple[str, list[Any]]:
         sql = ""
@@ -155,30 +160,36 @@ class Asked:
             parameters = [*parameters, *keys]
         return sql, parameters
 
-    def titles(self, before: int | None, limit: int) -> list[Session]:
-        """Return the newest sessions before a key that index and gate let through as titles."""
+    def titles(self, ended: int | None, limit: int, *, oldest: bool = False) -> list[Session]:
+        """Return the newest sessions before a key that index and gate let through as titles.
+
+        ``oldest``: the oldest after it.
+        """
         if not self.match.wanted:
             return []
-        keys = self._titled(before, limit) if self.is_indexed else self._listed(before, limit)
-        found = Session.objects.filter(pk__in=keys).select_related("account__user")
-        return sorted(found, key=lambda row: -row.pk)
+        after = (0 if ended is None else ended) if oldest else None
+        until = _LAST if ended is None or oldest else ended
+        read = self._titled if self.is_indexed else self._listed
+        found = Session.objects.filter(pk__in=read(after, until, limit))
+        found = found.select_related("account__user")
+        return sorted(found, key=lambda row: row.pk if oldest else -row.pk)
 
-    def _titled(self, before: int | None, limit: int) -> list[int]:
+    def _titled(self, after: int | None, until: int, limit: int) -> list[int]:
         source, where, parameters = index().join(self.match, titles=True)
         try:
             gate, more = self._correlated(self._titles_gate, "hit.place")
         except EmptyResultSet:  # no session can be what is asked for
             return []
-        following = "" if before is None else " AND hit.place < %s"
         sql = (
-            f"SELECT hit.place FROM {source} WHERE {where} AND EXISTS ({gate}){following}"  # noqa: S608
-            " ORDER BY hit.place DESC LIMIT %s"
+            f"SELECT hit.place FROM {source} WHERE {where} AND EXISTS ({gate})"  # noqa: S608
+            " AND hit.place > %s AND hit.place < %s ORDER BY hit.place"
         )
-        until = [] if before is None else [before]
-        return [row[0] for row in _rows(sql, [*parameters, *more, *until, limit])]
+        sql += (" DESC" if after is None else " ASC") + " LIMIT %s"
+        return [row[0] for row in _rows(sql, [*parameters, *more, after or 0, until, limit])]
 
-    def _listed(self, before: int | None, limit: int) -> list[int]:
-        rows = self._titles_gate.filter(pk__lt=_LAST if before is None else before).order_by("-pk")
+    def _listed(self, after: int | None, until: int, limit: int) -> list[int]:
+        rows = self._titles_gate.filter(pk__gt=after or 0, pk__lt=until)
+        rows = rows.order_by("-pk" if after is None else "pk")
         return list(rows.values_list("pk", flat=True)[:limit])
 
     def titled(self, sessions: Sequence[Session]) -> list[Session]:

@@ -13,7 +13,7 @@ from chathistory import bulk
 from chathistory.models import Message
 
 #: Raised when words are cut or keyed otherwise; a new version is a new index beside the old.
-VERSION = 1
+VERSION = 2
 #: The same of titles: 1 holds the title alone, 2 also the texts in the session's metadata.
 TITLE_VERSION = 2
 

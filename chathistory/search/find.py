@@ -5,35 +5,35 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from chathistory import keyring
 from chathistory.conf import settings
 from chathistory.exceptions import Invalid
 from chathistory.models import Message, Session
 
-from .asked import Asked, Found, Narrow
-from .base import index
+from . import spread
+from .asked import Asked, Candidate, Found, Narrow
 from .facets import Facets, count
 from .grouping import PerSession
 from .matcher import snippet
 from .query import parse
-from .tokens import query_forms
+from .ranking import Ranking, Scored
 from .tree import TITLES, Node, Term, conjuncts, leaves
 
-SORTS = ("newest", "relevance")
+SORTS = ("newest", "oldest", "relevance")
 GROUPS = ("session",)
 MAX_LIMIT = 100
 _TITLES = 20
 _LISTED = 1_000  # titles opened where the index has no say
 _BLOCK = 200
-_CURSOR = re.compile("[0-7]?[0-9a-f]{1,15}")  # a place: below 2**63
+# A place, below 2**63; where the best come first also how many of them were shown.
+_CURSOR = re.compile("([0-7]?[0-9a-f]{1,15})(?:-([0-9]{1,4}))?")
+_RANKED, _OPENED = 1_000, 4_000_000  # messages ranked at once, characters of them
 _FIRST, _MOST = 100, 1_600  # candidates of the first and of the largest block
-_ADJACENT, _K1, _B, _TYPICAL = 2.0, 1.2, 0.75, 800.0
 
 
 @dataclass(slots=True)
@@ -80,9 +80,11 @@ def search(
 ) -> Answer:
     """Search what ``user`` may read and has not thrown away.
 
-    ``narrow`` filters the sessions further; ``group="session"`` gives the newest or best message
-    of each session; ``facets`` counts what kinds were found. Raises InvalidQuery, or Invalid for
-    a bad sort, group, limit or cursor.
+    ``sort="relevance"`` ranks the newest 1,000, and on the pages after these the 1,000 before; at
+    the end come chats that have all the words, in no one message. ``narrow`` filters the sessions
+    further; ``group="session"`` gives the newest, oldest or best message of each session;
+    ``facets`` counts what kinds were found. Raises InvalidQuery, or Invalid for a bad sort, group,
+    limit or cursor.
     """
     if sort not in SORTS:
         raise Invalid(f"Unknown sort; one of: {', '.join(SORTS)}.", field="sort")
@@ -90,26 +92,31 @@ def search(
         raise Invalid(f"Unknown group; one of: {', '.join(GROUPS)}.", field="group")
     if not 1 <= limit <= MAX_LIMIT:
         raise Invalid(f"From 1 to {MAX_LIMIT}.", field="limit")
-    tree, before = parse(query), _place(cursor)
-    asked = Asked(user, tree, narrow)
+    tree, (place, shown) = parse(query), _place(cursor, ranked=sort == "relevance")
+    ask = partial(Asked, user, narrow=narrow)
+    asked, oldest = ask(tree), sort == "oldest"
     if TITLES in conjuncts(tree):
-        return _by_title(asked, limit, before)
-    once = PerSession(asked, before) if group else None
-    answer = (
-        _ranked(asked, limit, once) if sort == "relevance" else _newest(asked, limit, before, once)
-    )
+        return _by_title(asked, limit, place, oldest=oldest)
+    once = PerSession(asked, place, oldest=oldest) if group else None
+    if sort == "relevance":
+        answer = _Best(asked, ask, place, once).page(shown, limit)
+    else:
+        answer = _in_order(asked, limit, place, once, oldest=oldest)
     if cursor is None and _has_words(tree):
         answer.titles, _ended = _titles(asked, _TITLES, None)
     answer.facets = count(asked) if facets else None
     return answer
 
 
-def _newest(asked: Asked, limit: int, before: int | None, once: PerSession | None) -> Answer:
+def _in_order(
+    asked: Asked, limit: int, ended: int | None, once: PerSession | None, *, oldest: bool
+) -> Answer:
+    """Return a page of messages by time, from where the one before it ended."""
     found: list[Found] = []
     size = _FIRST if asked.matcher.must_open or once else limit + 1
     opened = 0
     while opened < settings.SEARCH_BUDGET:
-        block = asked.candidates(before, size)
+        block = _following(asked, ended, size, oldest=oldest)
         opened += len(block)
         held = asked.opened(block)
         for one in once.first(held) if once else held:
@@ -118,10 +125,17 @@ def _newest(asked: Asked, limit: int, before: int | None, once: PerSession | Non
             found.append(one)
         if len(block) < size:
             return _page(asked, found, None, once)
-        before, size = block[-1].place, min(4 * size, _MOST)
-    answer = _page(asked, found, _cursor(before), once)
+        ended, size = block[-1].place, min(4 * size, _MOST)
+    answer = _page(asked, found, _cursor(ended), once)
     answer.complete = False
     return answer
+
+
+def _following(asked: Asked, ended: int | None, size: int, *, oldest: bool) -> list[Candidate]:
+    if not oldest:
+        return asked.candidates(ended, size)
+    since = 0 if ended is None else ended + 1
+    return asked.candidates(None, size, since=since, oldest=True)
 
 
 def _page(
@@ -135,68 +149,94 @@ def _page(
     return answer
 
 
-def _by_title(asked: Asked, limit: int, before: int | None) -> Answer:
-    """Return a page of sessions by title, newest first."""
-    found, ended = _titles(asked, limit + 1, before)
-    if ended is not None:
-        return Answer([], found, _cursor(ended), False)
+def _by_title(asked: Asked, limit: int, ended: int | None, *, oldest: bool) -> Answer:
+    """Return a page of sessions by title, by when they began."""
+    found, stopped = _titles(asked, limit + 1, ended, oldest=oldest)
+    if stopped is not None:
+        return Answer([], found, _cursor(stopped), False)
     cursor = _cursor(found[limit - 1].pk) if len(found) > limit else None
     return Answer([], found[:limit], cursor, True)
 
 
-def _titles(asked: Asked, limit: int, before: int | None) -> tuple[list[Session], int | None]:
+def _titles(
+    asked: Asked, limit: int, ended: int | None, *, oldest: bool = False
+) -> tuple[list[Session], int | None]:
     """Return sessions whose title holds the query, and the key at which the budget ended."""
     found: list[Session] = []
     looked = 0
     size = limit if asked.is_indexed else max(limit, _BLOCK)
     while looked < (settings.SEARCH_BUDGET if asked.is_indexed else _LISTED):
-        block = asked.titles(before, size)
+        block = asked.titles(ended, size, oldest=oldest)
         looked += len(block)
         found += asked.titled(block)
         if len(found) >= limit or len(block) < size:
             return found[:limit], None
-        before = block[-1].pk
-    return found, before
+        ended = block[-1].pk
+    return found, ended
 
 
-def _ranked(asked: Asked, limit: int, once: PerSession | None) -> Answer:
-    block = asked.candidates(None, _BLOCK)
-    weights = _weights(asked)
-    scores = {
-        one: _score(asked, one.text, weights) - age / (10 * _BLOCK)
-        for age, one in enumerate(asked.opened(block))
-    }
-    best = sorted(scores, key=lambda one: -scores[one])
-    best = list(once.first(best) if once else best)[:limit]
-    answer = _page(asked, best, None, once)
-    answer.complete = len(block) < _BLOCK
-    for hit, one in zip(answer.hits, best, strict=True):
-        hit.score = scores[one]
-    return answer
+class _Best:
+    """The best of the newest messages before a place, and what else answers when they end."""
 
+    def __init__(
+        self, asked: Asked, ask: partial[Asked], before: int | None, once: PerSession | None
+    ) -> None:
+        self._asked, self._ask, self._once, self._before = asked, ask, once, before
+        block = asked.candidates(before, _RANKED)
+        self._top = block[0].place + 1 if block else 0
+        found, self._rest = self._opened(block)
+        titled, _ended = _titles(asked, _TITLES, None) if _has_words(asked.tree) else ([], None)
+        self._complete = len(block) < _RANKED and self._rest is None
+        if not self._complete and self._rest is None:
+            self._rest = block[-1].place
+        self._known = {one.candidate.session for one in found}
+        self._best = Ranking(asked, (row.pk for row in titled)).order(found)
 
-def _score(asked: Asked, text: str, weights: dict[str, float]) -> float:
-    """BM25 (Robertson and Zaragoza, 2009) over the opened text; phrases on top."""
-    counts: dict[str, int] = {}
-    for start, end in asked.matcher.spans(text):
-        for form in query_forms(text[start:end]):
-            counts[form] = counts.get(form, 0) + 1
-    norm = _K1 * (1 - _B + _B * len(text) / _TYPICAL)
-    score = sum(
-        weight * (counts.get(form, 0) * (_K1 + 1)) / (counts.get(form, 0) + norm)
-        for form, weight in weights.items()
-    )
-    return score + _ADJACENT * asked.matcher.bonus(text)
+    def page(self, shown: int, limit: int) -> Answer:
+        """Return a page after so many that were ``shown``."""
+        best, complete = self._single(), self._complete
+        if complete and shown + limit >= len(best) and self._is_first():
+            more, complete = self._spread()
+            best += more
+        scores = {one.found.candidate.pk: one.score for one in best[shown : shown + limit]}
+        found = [one.found for one in best[shown : shown + limit]]
+        answer = _page(self._asked, found, self._cursor(shown + limit, len(best)), self._once)
+        answer.complete = complete
+        for hit in answer.hits:
+            hit.score = scores[hit.message.pk]
+        return answer
 
+    def _opened(self, block: Sequence[Candidate]) -> tuple[list[Found], int | None]:
+        """Return what was found, and the place at which there were enough characters."""
+        found: list[Found] = []
+        total = 0
+        for one in self._asked.opened(block):
+            found.append(one)
+            total += len(one.text)
+            if total >= _OPENED and one.candidate is not block[-1]:
+                return found, one.candidate.place
+        return found, None
 
-def _weights(asked: Asked) -> dict[str, float]:
-    keyed = [keyring.account_keys(row).search for row in asked.owners.values()]
-    cap = 5_000
-    found = {}
-    for form in asked.matcher.words:
-        count = sum(index().count(k.token(form), cap) for k in keyed)
-        found[form] = math.log(1 + (cap + 0.5) / (min(count, cap) + 0.5))
-    return found
+    def _single(self) -> list[Scored]:
+        if self._once is None:
+            return self._best
+        first = {one.candidate.pk for one in self._once.first([s.found for s in self._best])}
+        return [one for one in self._best if one.found.candidate.pk in first]
+
+    def _is_first(self) -> bool:
+        """Tell whether nothing was found before these."""
+        before = self._before
+        return before is None or not self._asked.candidates(None, 1, since=before)
+
+    def _spread(self) -> tuple[list[Scored], bool]:
+        more = spread.find(self._asked.tree, self._ask, self._known, _TITLES)
+        least = min((one.score for one in self._best), default=0.0)
+        return [Scored(one, min(least, 0.0)) for one in more.found], more.complete
+
+    def _cursor(self, shown: int, there: int) -> str | None:
+        if shown < there:
+            return f"{self._top:x}-{shown}"
+        return None if self._rest is None else f"{self._rest:x}-0"
 
 
 def _hits(asked: Asked, found: Sequence[Found]) -> list[Hit]:
@@ -221,9 +261,11 @@ def _cursor(place: int | None) -> str | None:
     return None if place is None else f"{place:x}"
 
 
-def _place(cursor: str | None) -> int | None:
+def _place(cursor: str | None, *, ranked: bool) -> tuple[int | None, int]:
+    """Return the place of a cursor, and how many were shown. Raises Invalid."""
     if cursor is None:
-        return None
-    if not _CURSOR.fullmatch(cursor):
-        raise Invalid("Not a cursor that a search gave.", field="cursor")
-    return int(cursor, 16)
+        return None, 0
+    found = _CURSOR.fullmatch(cursor)
+    if found is None or (found[2] is not None) != ranked:
+        raise Invalid("Not a cursor that such a search gave.", field="cursor")
+    return int(found[1], 16), int(found[2] or 0)

@@ -14,17 +14,18 @@ COUNTED = 1_000
 class PerSession:
     """Lets the first message of each session through; sessions of earlier pages are left out."""
 
-    def __init__(self, asked: Asked, since: int | None) -> None:
-        """``since`` is the place at which the page before this one ended."""
+    def __init__(self, asked: Asked, ended: int | None, *, oldest: bool = False) -> None:
+        """``ended`` is the place at which the page before this one ended."""
         self._asked = asked
-        self._since = since
+        self._ended = ended
+        self._oldest = oldest
         self._seen: set[int] = set()
 
     def first(self, found: Iterable[Found]) -> Iterator[Found]:
         """Yield of what was found the first of each session not met before."""
         block = list(found)
         new = {one.candidate.session for one in block} - self._seen
-        self._seen |= self._shown(new) if self._since is not None else set()
+        self._seen |= self._shown(new) if self._ended is not None else set()
         for one in block:
             if one.candidate.session not in self._seen:
                 self._seen.add(one.candidate.session)
@@ -33,9 +34,10 @@ class PerSession:
     def _shown(self, sessions: set[int]) -> set[int]:
         """Return the sessions that had a message on an earlier page."""
         shown: set[int] = set()
-        before: int | None = None
+        ended = self._ended or 0
+        before, since = (ended + 1, 0) if self._oldest else (None, ended)
         while left := sessions - shown:
-            block = self._asked.candidates(before, COUNTED, since=self._since or 0, sessions=left)
+            block = self._asked.candidates(before, COUNTED, since=since, sessions=left)
             shown |= {one.candidate.session for one in self._asked.opened(block)}
             if len(block) < COUNTED:
                 break

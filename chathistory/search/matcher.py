@@ -9,18 +9,25 @@ from itertools import chain, takewhile
 
 from chathistory.text import facts as facts_of
 
-from .tokens import IS_CJK, WORD, WORD_CLASS, fold, forms, query_forms, words
+from .tokens import ANY_CLASS, HANGING_CLASS, IS_CJK, WORD, fold, forms, query_forms, words
 from .tree import TITLES, And, Filter, Node, Not, Or, Term, conjuncts, disjuncts, leaves
 
 #: Filters that only an opened record answers.
 SEALED = ("has", "meta")
 
-_BEFORE, _AFTER = f"(?<!{WORD_CLASS})", f"(?!{WORD_CLASS})"
-_GAP = f"[^{WORD_CLASS[1:-1]}]+"
+_GAP = f"[^{ANY_CLASS[1:-1]}]+"
 SNIPPET = 160
-#: A word character, or a mark on one, beyond ASCII; and a word that has one.
-_BEYOND = re.compile(f"(?![\x00-\x7f\u2010-\u203a]){WORD_CLASS}")
-_BEYOND_WORD = re.compile(f"{_BEFORE}[a-zA-Z0-9_]*(?![\x00-\x7f]){WORD_CLASS}+")
+#: Of a word beyond ASCII; and letters with one, words that touch among them.
+_BEYOND = re.compile(f"(?![\x00-\x7f\u2010-\u203a]){ANY_CLASS}")
+_BEYOND_WORD = re.compile(f"(?<!{ANY_CLASS})[a-zA-Z0-9_]*(?![\x00-\x7f]){ANY_CLASS}+")
+#: A character and what hangs on it, as folding may make one of them.
+_CLUSTER = re.compile(
+    "[\u1100-\u115f\ua960-\ua97c]+[\u1160-\u11a7\ud7b0-\ud7c6]*[\u11a8-\u11ff\ud7cb-\ud7fb]*"
+    f"|.{HANGING_CLASS}*",
+    re.DOTALL,
+)
+_ANY = re.compile(ANY_CLASS)
+_HANGING = re.compile(f"(?:{HANGING_CLASS}|(?<=\u200d).)*")
 
 _forms = lru_cache(maxsize=50_000)(forms)
 _fold = lru_cache(maxsize=50_000)(fold)
@@ -41,10 +48,17 @@ class Matcher:
         self._words = {form for t in wanted for word in whole(t) for form in query_forms(word)}
         self._begun = tuple(sorted({_fold(t.words[-1]) for t in wanted if t.prefix}))
         asked = {_fold(word) for t in wanted for word in t.words}
-        self._literal = re.compile("|".join(map(re.escape, sorted(asked, key=len, reverse=True))))
+        said = "|".join(map(re.escape, sorted(asked, key=len, reverse=True)))
+        self._literal = re.compile(f"(?:{said})(?!{HANGING_CLASS})")
         self._likely = re.compile("|".join(map(re.escape, sorted({*self._words, *self._begun}))))
         self._phrases = {t: _Phrase(t) for t in terms if len(t.words) > 1 or _is_run(t)}
         self._bonus = [self._phrases[t] for t in wanted if len(t.words) > 1]
+        self._runs = [_Run(t) for t in wanted if len(t.words) > 1]
+        lone = [word for t in wanted if len(t.words) == 1 for word in whole(t)]
+        self._lone = {form for word in lone for form in query_forms(word)}
+        self._lone_begun = tuple(
+            {_fold(t.words[0]) for t in wanted if t.prefix and len(t.words) == 1}
+        )
 
     @property
     def must_open(self) -> bool:
@@ -84,25 +98,49 @@ class Matcher:
         return subject.begins(node.words[0]) if node.prefix else subject.says(node.words[0])
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where the words looked for stand in ``text``."""
+        """Yield where what was looked for stands in ``text``: of a phrase not each of its words."""
         if not (self._words or self._begun):
             return iter(())
-        words = self._near(text) if text.isascii() else WORD.finditer(text)
-        found = (word for word in words if self._is_looked_for(_forms(word[0])))
-        return chain.from_iterable(map(self._inside, found))
+        found = self._in_phrases(text) if self._runs else []
+        return chain.from_iterable(map(self._inside, found or self._looked_for(text)))
 
-    def _is_looked_for(self, forms_: set[str]) -> bool:
-        if not self._begun:
-            return not forms_.isdisjoint(self._words)
-        return any(form in self._words or form.startswith(self._begun) for form in forms_)
+    def places(self, text: str) -> Iterator[tuple[int, int, set[str]]]:
+        """Yield where each word with one looked for stands, and the forms that it has of those."""
+        for word in self._looked_for(text) if self._words or self._begun else ():
+            yield word.start(), word.end(), _forms(word[0]) & self._words
+
+    def _looked_for(self, text: str) -> Iterator[re.Match[str]]:
+        words = self._near(text) if text.isascii() else WORD.finditer(text)
+        return (w for w in words if _is_one(_forms(w[0]), self._words, self._begun))
+
+    def _in_phrases(self, text: str) -> list[re.Match[str]]:
+        """Return the words looked for by themselves or in a phrase; none if no phrase is there."""
+        words = [word for word in WORD.finditer(text) if _fold(word[0])]
+        folded = [_fold(word[0]) for word in words]
+        inside = {at for run in self._runs for at in run.places(folded)}
+        if not inside:
+            return []
+        return [
+            word
+            for at, word in enumerate(words)
+            if at in inside or _is_one(_forms(word[0]), self._lone, self._lone_begun)
+        ]
 
     def _inside(self, word: re.Match[str]) -> list[tuple[int, int]]:
         """Return what to mark of a word: all of it, but of a CJK run only what was asked for."""
-        folded = _fold(word[0]) if IS_CJK.search(word[0]) else ""
-        if len(folded) != len(word[0]):
+        folded = _fold(word[0])
+        if not IS_CJK.search(folded):
             return [word.span()]
-        start = word.start()
-        return [(start + m.start(), start + m.end()) for m in self._literal.finditer(folded)]
+        clusters = [piece[0] for piece in _CLUSTER.finditer(word[0])]
+        starts, ends, read = [], [], 0
+        for cluster in clusters:
+            length = len(fold(cluster))
+            starts += [word.start() + read] * length
+            read += len(cluster)
+            ends += [word.start() + read] * length
+        if len(starts) != len(folded):
+            return [word.span()]
+        return [(starts[m.start()], ends[m.end() - 1]) for m in self._literal.finditer(folded)]
 
     def _near(self, text: str) -> Iterator[re.Match[str]]:
         """Yield the words of an ASCII text around each place that reads like one looked for."""
@@ -118,7 +156,7 @@ class Matcher:
 
     def bonus(self, text: str) -> int:
         """Return how many of the query's phrases ``text`` has."""
-        folded, plain = _fold_words(text)
+        folded, plain = fold_words(text)
         return sum(1 for phrase in self._bonus if phrase.search(folded, plain))
 
 
@@ -130,7 +168,8 @@ def snippet(text: str, spans: Iterable[tuple[int, int]]) -> tuple[str, list[tupl
     if start:
         space = text.find(" ", start, first[0])
         start = space + 1 if space >= 0 else start
-    end = min(len(text), start + SNIPPET)
+        start = _whole(text, start)
+    end = _whole(text, min(len(text), start + SNIPPET))
     lead = "…" if start else ""
     shift = len(lead) - start
     near = takewhile(lambda span: span[1] <= end, chain([first] if first[1] else [], rest))
@@ -138,7 +177,19 @@ def snippet(text: str, spans: Iterable[tuple[int, int]]) -> tuple[str, list[tupl
     return lead + text[start:end] + ("…" if end < len(text) else ""), inside
 
 
-def _fold_words(text: str) -> tuple[str, bool]:
+def _whole(text: str, at: int) -> int:
+    """Return ``at`` or the next place at which no character is torn from what hangs on it."""
+    found = _HANGING.match(text, at, at + 32)
+    return found.end() if found else at
+
+
+def _is_one(forms_: set[str], words_: set[str], begun: tuple[str, ...]) -> bool:
+    if not begun:
+        return not forms_.isdisjoint(words_)
+    return any(form in words_ or form.startswith(begun) for form in forms_)
+
+
+def fold_words(text: str) -> tuple[str, bool]:
     """Return a text folded word by word, as it was indexed, and whether its words are all ASCII.
 
     What stands between words, such as a curly quotation mark or ™, stays as it is.
@@ -150,7 +201,12 @@ def _fold_words(text: str) -> tuple[str, bool]:
 
 
 def _fold_piece(piece: str) -> str:
-    return _BEYOND_WORD.sub(lambda word: _fold(word[0]), piece)
+    return _BEYOND_WORD.sub(_fold_apart, piece)
+
+
+def _fold_apart(run: re.Match[str]) -> str:
+    """Return words that touch, as those of two scripts do, folded and with spaces between."""
+    return " ".join(filter(None, map(_fold, WORD.findall(run[0]))))
 
 
 def in_columns(tree: Node) -> bool:
@@ -196,7 +252,7 @@ def _is_unsure(term: Term) -> bool:
 
 def _is_run(term: Term) -> bool:
     """Tell whether a term is looked for as it stands: in quotation marks, or run together."""
-    is_cjk = any(IS_CJK.search(word) and len(word) > 1 for word in term.words)
+    is_cjk = any(len(word) > 1 and IS_CJK.search(word) for word in map(_fold, term.words))
     return (term.phrase or is_cjk) and not (term.prefix and len(term.words) == 1)
 
 
@@ -209,7 +265,7 @@ class _Subject:
     @cached_property
     def folded(self) -> list[tuple[str, bool]]:
         """Each text folded, and whether its words are all ASCII."""
-        return list(map(_fold_words, self._texts))
+        return list(map(fold_words, self._texts))
 
     @cached_property
     def _forms(self) -> set[str]:
@@ -236,18 +292,41 @@ class _Subject:
         return any(form in folded for folded, _plain in self.folded)
 
 
+class _Run:
+    """The words of a phrase among the folded words of a text."""
+
+    def __init__(self, term: Term) -> None:
+        self._words = [_fold(word) for word in term.words]
+        self._is_open = term.prefix or IS_CJK.match(self._words[-1][-1:]) is not None
+        self._is_anywhere = IS_CJK.match(self._words[0]) is not None
+
+    def places(self, folded: Sequence[str]) -> Iterator[int]:
+        """Yield where the words of each occurrence are."""
+        first, *middle, last = self._words
+        for at in range(len(folded) - len(middle) - 1):
+            end = at + len(middle) + 1
+            begins = folded[at] == first or (self._is_anywhere and folded[at].endswith(first))
+            if begins and folded[at + 1 : end] == middle and self._ends(folded[end], last):
+                yield from range(at, end + 1)
+
+    def _ends(self, word: str, last: str) -> bool:
+        return word == last or (self._is_open and word.startswith(last))
+
+
 class _Phrase:
     """Consecutive words of a folded text."""
 
     def __init__(self, term: Term) -> None:
         folded = [fold(word) for word in term.words]
-        body = _GAP.join(map(re.escape, folded))
-        is_open = term.prefix or IS_CJK.match(folded[-1][-1:])
-        self._pattern = re.compile(body if is_open else body + _AFTER)
+        *first, last = folded
+        ended = [re.escape(word) + _end(word, ANY_CLASS) for word in first]
+        tail = "" if term.prefix else _end(last, ANY_CLASS)
+        self._pattern = re.compile(_GAP.join([*ended, re.escape(last) + tail]))
         # For texts of ASCII words, on which `re` is four times as fast when told so.
-        plain = all(map(str.isascii, folded))
-        body = r"\W+".join(map(re.escape, folded)) + ("" if is_open else r"(?!\w)")
-        self._ascii = re.compile(body, re.ASCII) if plain else None
+        ended = [re.escape(word) + _end(word, r"\w") for word in first]
+        tail = "" if term.prefix else _end(last, r"\w")
+        body = r"\W+".join([*ended, re.escape(last) + tail])
+        self._ascii = re.compile(body, re.ASCII) if all(map(str.isascii, folded)) else None
         self._anywhere = IS_CJK.match(folded[0]) is not None
 
     def search(self, folded: str, plain: bool) -> bool:
@@ -257,7 +336,15 @@ class _Phrase:
         # Begins with a letter, which `re` looks for ten times as fast as for a look-behind.
         while pattern and (found := pattern.search(folded, start)):
             before = folded[found.start() - 1 : found.start()]
-            if self._anywhere or not WORD.match(before):
+            if self._anywhere or not _ANY.match(before):
                 return True
             start = found.start() + 1
         return False
+
+
+def _end(word: str, class_: str) -> str:
+    """Return what tells that a word is at its end: it is not a longer one, nor is C one of C++."""
+    if IS_CJK.match(word[-1:]):
+        return f"(?!{HANGING_CLASS})"
+    signs = rf"|\+\+(?!{class_})" + (rf"|#(?!{class_})" if word in ("c", "f") else "")
+    return f"(?!{class_}{signs})"

@@ -68,6 +68,7 @@ _KEY = re.compile(r'(?:"([^"=]+)"|([^\s"()=]+))=')
 _OR = re.compile(r'OR(?=[\s()"]|$)')
 _WORD = re.compile(r'[^\s"]+')
 _SPACE = re.compile(r"\s*")
+_GERSHAYIM = re.compile('(?<=[\u05d0-\u05ea])"(?=[\u05d0-\u05ea])')
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 _DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -79,7 +80,8 @@ def parse(query: str) -> Node:
     Raises InvalidQuery with the position of the first character that cannot be used.
     """
     _check(query)
-    return _Parser(query).tree()
+    # Typed with a quotation mark: as much of a Hebrew abbreviation as an apostrophe is of "don't".
+    return _Parser(_GERSHAYIM.sub("\u05f4", query)).tree()
 
 
 def _check(query: str) -> None:

@@ -17,21 +17,77 @@ from typing import cast
 from weakref import WeakSet
 from zlib import crc32
 
-_MARKS = "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
-_VOWELS = "\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963"
-_MORE = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
-WORD_CLASS = rf"[\w{_MARKS}{_VOWELS}{_MORE}]"
-WORD = re.compile(WORD_CLASS + "+")
-_STRIPPED = re.compile(f"[{_MARKS}\u064b-\u065f\u0670]")
+# Accents and vowel points: a text is found without them.
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a"
+    "\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff"
+    "\u20d0-\u20ff\ufe20-\ufe2f"
+)
+# Within words but never seen: soft hyphens, joiners, variation selectors of ideographs.
+_UNSEEN = "\u00ad\u200c\u200d\u2060\U000e0100-\U000e01ef"
+# Vowel signs, without which it would be another word: from Devanagari to Sinhala, Tibetan, Limbu.
+_VOWELS = (
+    "\u0900-\u0963\u0966-\u096f\u0971-\u0df3\u0f18-\u0f39\u0f3e-\u0f84\u0f86-\u0fbc\u1920-\u193b"
+)
+# Scripts written without spaces: Chinese, Japanese and Korean; Thai, Lao, Burmese and Khmer.
 _CJK = (
-    "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
-    "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
+    "\u2e80-\u2fdf\u3005-\u3007\u3041-\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u312f\u31a0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u103f\u1050-\u108f\u109a-\u109f\u1780-\u17d3"
+)
+_SHOWN = "\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"  # how an emoji is to look
+_PICTURED = (
+    "\u231a\u231b\u23e9-\u23fa\u25b6\u25c0\u25fb-\u25fe\u2600-\u2775\u2794-\u27bf\u2b05-\u2b07"
+    "\u2b1b\u2b1c\u2b50\u2b55\U0001f000-\U0001f0ff\U0001f170-\U0001f19a\U0001f300-\U0001f3fa"
+    "\U0001f400-\U0001faff"
+)
+_PICTURE = f"[{_PICTURED}][{_SHOWN}]*"
+_FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
+_EMOJI = f"{_FLAG}|{_PICTURE}(?:\u200d{_PICTURE})*"
+WORD_CLASS = rf"[\w{_MARKS}{_UNSEEN}{_VOWELS}{_CJK}]"
+# C++, i++, C#, F#: no other signs belong to a word.
+_SIGNED = rf"(?:\+\+(?!{WORD_CLASS})|(?<=\b[CcFf])#(?!{WORD_CLASS}))?"
+_SPACED = rf"(?:[^\W{_CJK}]+|[{_MARKS}{_UNSEEN}{_VOWELS}]+)+"
+WORD = re.compile(rf"{_SPACED}{_SIGNED}|[{_CJK}][{_CJK}{_MARKS}{_UNSEEN}{_SHOWN}]*|{_EMOJI}")
+_ASCII_WORD = re.compile(r"\w+(?:\+\+(?!\w)|(?<=\b[CcFf])#(?!\w))?", re.ASCII)
+_PLAIN = re.compile(WORD_CLASS + "+")
+_SHARP = re.compile("(?<=[CcFf])#")
+# As far as a word of these is more than letters with something else around.
+_SPECIAL = re.compile(f"[{_CJK}{_PICTURED}\U0001f1e6-\U0001f1ff]")
+#: What words are made of, emoji too; and what belongs to the character before it.
+ANY_CLASS = f"{WORD_CLASS[:-1]}{_PICTURED}{_SHOWN}\U0001f1e6-\U0001f1ff]"
+_SOUNDS = "\u3099\u309a\uff9e\uff9f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece"
+_SOUNDS += "\u102b-\u103e\u1056-\u1059\u17b4-\u17d3"
+HANGING_CLASS = f"[{_MARKS}{_UNSEEN}{_SHOWN}{_SOUNDS}]"
+IS_EMOJI = re.compile(f"{_FLAG}|{_PICTURE}")
+_STRIPPED = re.compile(
+    # Without its breve or dots another letter: й, ў, ї.
+    f"(?<![\u0438\u0443])\u0306|(?<!\u0456)\u0308|[{_UNSEEN}{_SHOWN}\u0640\u093c\u09bc\u0a3c\ufeff]"
+    f"|(?![\u0306\u0308])[{_MARKS}]"
+)
+_ZEROS = (
+    "\u0660\u06f0\u07c0\u0966\u09e6\u0a66\u0ae6\u0b66\u0be6\u0c66\u0ce6\u0d66\u0e50\u0ed0\u0f20"
+    "\u1040\u17e0\u1810"
+)
+# Letters that people type for each other: those without an accent to take off, forms of alef,
+# yeh and kaf, and digits.
+_ALIKE = str.maketrans(
+    dict(
+        zip(
+            "ıøłđħŧð\u0671\u0649\u06cc\u06a9\u0629",
+            "ioldhtd\u0627\u064a\u064a\u0643\u0647",
+            strict=True,
+        )
+    )
+    | {"æ": "ae", "œ": "oe", "þ": "th"}
+    | {chr(ord(zero) + n): str(n) for zero in _ZEROS for n in range(10)}
 )
 _RUNS = re.compile(f"[{_CJK}]+|[^{_CJK}]+")
 IS_CJK = re.compile(f"[{_CJK}]")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _IS_CAMEL = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]")
-_ASCII_WORDS = bytes(code if WORD.match(chr(code)) else 32 for code in range(128)) + bytes(128)
+_ASCII_WORDS = bytes(code if _PLAIN.match(chr(code)) else 32 for code in range(128)) + bytes(128)
+_ASCII = bytes(range(128))
 _LONGEST = 256  # characters of a word that still count; a longer one is found by its beginning
 _SHORT, _PAIRS = 5, 4_096  # characters of a word that makes pairs; buckets that pairs fall into
 _CODES = 100_000  # words whose code is remembered
@@ -39,26 +95,40 @@ _CODES = 100_000  # words whose code is remembered
 
 def words(text: str) -> list[str]:
     """Return the words of ``text`` in order, as they stand."""
-    if text.isascii():  # the same at half the cost
-        return text.encode().translate(_ASCII_WORDS).decode().split()
-    return WORD.findall(text)
+    # The same words, each way at half the cost of the next.
+    is_signed = "++" in text or ("#" in text and _SHARP.search(text))
+    if not text.isascii():
+        is_plain = not (is_signed or _SPECIAL.search(_beyond_ascii(text)))
+        return (_PLAIN if is_plain else WORD).findall(text)
+    if is_signed:
+        return _ASCII_WORD.findall(text)
+    return text.encode().translate(_ASCII_WORDS).decode().split()
+
+
+def _beyond_ascii(text: str) -> str:
+    return text.encode("utf-8", "replace").translate(None, _ASCII).decode()
 
 
 def fold(word: str) -> str:
     """Return ``word`` without case, accents and compatibility forms."""
     if word.isascii():
         return word.lower()
-    folded = unicodedata.normalize("NFKD", word).casefold()
-    return unicodedata.normalize("NFKC", _STRIPPED.sub("", folded))
+    folded = _STRIPPED.sub("", unicodedata.normalize("NFKD", word).casefold())
+    return unicodedata.normalize("NFKC", folded.translate(_ALIKE))
 
 
 def forms(word: str) -> set[str]:
     """Return every folded form that a word of a text is found under.
 
-    A plain word has one; an identifier also its parts; a CJK run its characters and pairs.
+    A plain word has one; an identifier also its parts; a CJK run its characters and pairs; joined
+    emoji each of them.
     """
     word = _cut(word)
     whole = fold(word)
+    if word[-1:] in ("+", "#"):
+        return {whole, *forms(word.rstrip("+#"))}
+    if IS_EMOJI.match(word):
+        return {whole, *filter(None, map(fold, word.split("\u200d")))}
     if word.isascii() and word.isalpha() and (whole == word or word.istitle() or word.isupper()):
         return {whole}
     found = {whole} if not IS_CJK.search(whole) else set()

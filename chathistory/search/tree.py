@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+
+from .tokens import WORD
 
 _BARE = re.compile(r'[^\s"()]+')
 
@@ -22,7 +25,7 @@ class Term:
     prefix: bool = False
 
     def __str__(self) -> str:
-        text = "-".join(self.words) + "*" * self.prefix
+        text = _joined(self.words) + "*" * self.prefix
         return f'"{text}"' if self.phrase and len(self.words) == 1 and not self.prefix else text
 
 
@@ -121,6 +124,14 @@ def is_anchored(tree: Node) -> bool:
     if isinstance(tree, Or):
         return all(map(is_anchored, tree.parts))
     return not isinstance(tree, Not) and tree != TITLES
+
+
+def _joined(words: tuple[str, ...]) -> str:
+    """Return words as one piece; those of two scripts touch, as they may have been typed."""
+    found = words[0]
+    for last, word in pairwise(words):
+        found += word if WORD.findall(last + word) == [last, word] else f"-{word}"
+    return found if WORD.findall(found) == list(words) else "-".join(words)
 
 
 def _quoted(value: str) -> str:

@@ -46,7 +46,7 @@ def hits(user, query: str, **more) -> int:
     return 0
 
 
-@pytest.mark.parametrize("sort", ["newest", "relevance"])
+@pytest.mark.parametrize("sort", ["newest", "oldest", "relevance"])
 @pytest.mark.parametrize("query", HOSTILE, ids=lambda query: ascii(query)[:24])
 def test_it_answers_or_says_where_the_query_is_wrong(alice, talk, query, sort):
     talk("a fox, the chat's only text 中国")
@@ -80,7 +80,7 @@ def test_what_is_no_text_is_refused(alice, query):
     ("more", "field"),
     [
         *[({"limit": limit}, "limit") for limit in (0, -1, 101, 10**9)],
-        *[({"sort": sort}, "sort") for sort in ("", "oldest", None)],
+        *[({"sort": sort}, "sort") for sort in ("", "best", None)],
         *[({"cursor": bad}, "cursor") for bad in ("", "x", "-1", "f" * 40, "é", "0 OR 1")],
     ],
     ids=str,
