@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from itertools import chain
 from operator import and_
 from typing import Any, NamedTuple
@@ -23,9 +23,9 @@ from chathistory.models import Account, Block, Message, Session
 from chathistory.querysets import SessionQuerySet
 from chathistory.states import State
 
-from .base import Either, Match, Wanted, index
+from .base import Either, Match, Reader, Wanted, index
 from .matcher import Matcher, unwanted, whole
-from .narrowing import Asker, condition, of_sessions
+from .narrowing import LAST, Asker, condition, of_sessions, span
 from .tokens import Keyed, fold, pairs, query_forms
 from .tree import TITLES, Filter, Node, Or, Term, conjuncts
 
@@ -34,9 +34,15 @@ Narrow = Callable[[SessionQuerySet], SessionQuerySet]
 _Held = dict[int, tuple[UUID, bytes]]
 _COLUMNS = (
     "SELECT m.id, m.place, m.uuid, m.role, m.revision, m.body, m.account_id, m.session_id,"
-    " s.uuid, m.block_id"
+    " s.uuid, m.block_id, m.changed"
 )
-_LAST = 2**63 - 1
+
+
+class Position(NamedTuple):
+    """Where a message stands among all: newest first, those of one place by their uuids."""
+
+    place: int
+    uuid: UUID
 
 
 class Candidate(NamedTuple):
@@ -52,6 +58,12 @@ class Candidate(NamedTuple):
     session: int
     session_uuid: Any
     block: int | None
+    changed: int
+
+    @property
+    def position(self) -> Position:
+        """Where a page may end, or begin."""
+        return Position(self.place, _uuid(self.uuid))
 
 
 class Found(NamedTuple):
@@ -75,15 +87,31 @@ class Asked:
         wanted = [_wanted(one, tree) for one in keyed]
         self.match = Match(wanted, _unwanted(keyed, tree), list(self.owners))
         #: Whether the index has a say: a query of filters alone has nothing to ask of it.
-        self.is_indexed = bool(wanted and wanted[0])
+        self.is_indexed = bool(wanted and wanted[0]) and self.reader is not None
         self.matcher = Matcher(tree, indexed=self.is_indexed)
         self._only_titles = TITLES in conjuncts(tree)
         # Of a title alone the index cannot tell: it holds the texts of metadata too.
-        self._titles = Matcher(tree, indexed=False) if self._only_titles else self.matcher
+        self._titles = self._unsure if self._only_titles else self.matcher
+        self._span = span(tree)
         self._sessions: dict[int, UUID] = {}
         self._keys: dict[tuple[int, int], crypto.Key] = {}
         self._metadata: dict[int, dict[str, Any]] = {}
         self._narrow(gate)
+
+    @cached_property
+    def reader(self) -> Reader | None:
+        """What the index tells of the owners' texts, none older than when this was asked."""
+        return index().reader(list(self.owners.values()))
+
+    @cached_property
+    def _unsure(self) -> Matcher:
+        """Holds texts to the whole query, for which no index vouches."""
+        return Matcher(self.tree, indexed=False)
+
+    def _vouched(self, matcher: Matcher, account: int, changed: int) -> Matcher:
+        """Return ``matcher``, unless the text changed since the index read it."""
+        is_old = self.reader is None or changed <= self.reader.seen(account)
+        return matcher if not self.is_indexed or is_old else self._unsure
 
     def _narrow(self, gate: SessionQuerySet) -> None:
         """Join what columns can tell of the tree to the gate."""
@@ -95,50 +123,72 @@ class Asked:
 
     def candidates(
         self,
-        before: int | None,
+        before: Position | None,
         limit: int,
         *,
-        since: int = 0,
+        since: Position | None = None,
         sessions: Iterable[int] | None = None,
     ) -> list[Candidate]:
-        """Return the newest messages before a place that index, gate and columns let through.
+        """Return the newest messages before a position that index, gate and columns let through.
 
-        ``since`` is the first place looked at; ``sessions`` leaves out all others.
+        ``since`` is the last position looked at; ``sessions`` leaves out all others.
         """
         if not self.match.wanted:
             return []
-        until = _LAST if before is None else before
+        found: list[Candidate] = []
+        order = self._order()
         try:
-            parts = self._from_index(until) if self.is_indexed else self._from_gate(until)
-            more, parameters = self._more(since, sessions)
+            more, values = self._more(before, since, sessions)
+            for sql, parameters in self._sources(before, since):
+                ordered = f"{sql}{more}{order} LIMIT %s"
+                rows = _rows(ordered, [*parameters, *values, limit - len(found)])
+                found += [Candidate(*row) for row in rows]
+                if len(found) == limit:
+                    break
         except EmptyResultSet:  # no row can be what is asked for
             return []
-        sql = parts[0] + more + parts[2] + " LIMIT %s"
-        return [Candidate(*row) for row in _rows(sql, [*parts[1], *parameters, limit])]
+        return found
 
-    def _from_index(self, until: int) -> tuple[str, list[Any], str]:
-        source, where, parameters = index().join(self.match)
+    def _order(self) -> str:
+        # On SQLite places are distinct and FTS5 walks by them; anything else in the order would
+        # sort every posting. Without the index a sum, or everybody's places would be walked.
+        place = "hit.place" if self.is_indexed else "m.place + 0"
+        tie = "" if bulk.connection(Message).vendor == "sqlite" else ", m.uuid DESC"
+        return f" ORDER BY {place} DESC{tie}"
+
+    def _sources(
+        self, before: Position | None, since: Position | None
+    ) -> Iterator[tuple[str, list[Any]]]:
+        if not self.is_indexed or self.reader is None:
+            yield self._from_gate()
+            return
+        first, last = self._span
+        first = first if since is None else max(first, since.place)
+        last = last if before is None else min(last, before.place)
         gate, more = self._correlated(self._gate, "m.session_id")
-        sql = (
-            f"{_COLUMNS} FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"
-            f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
-            f" WHERE {where} AND m.deleted_at IS NULL AND hit.place < %s AND EXISTS ({gate})"
-        )
-        # By place alone: FTS5 walks in that order; any second column would sort every posting.
-        return sql, [*parameters, until, *more], " ORDER BY hit.place DESC"
+        for piece in self.reader.pieces(self.match, first, last):
+            sql = (
+                f"{_COLUMNS} FROM {piece.source}"
+                f" JOIN {Message._meta.db_table} m ON m.place = hit.place"
+                f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
+                f" WHERE {piece.where} AND m.deleted_at IS NULL"
+                f" AND hit.place BETWEEN %s AND %s AND EXISTS ({gate})"
+            )
+            yield sql, [*piece.parameters, first, last, *more]
 
-    def _from_gate(self, until: int) -> tuple[str, list[Any], str]:
+    def _from_gate(self) -> tuple[str, list[Any]]:
         """Begin at the sessions: nobody else's messages are walked for a query without words."""
         gate, more = self._gate.order_by().values("pk").query.sql_with_params()
         sql = (
             f"{_COLUMNS} FROM {Message._meta.db_table} m"
             f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
-            f" WHERE m.session_id IN ({gate}) AND m.deleted_at IS NULL AND m.place < %s"
+            f" WHERE m.session_id IN ({gate}) AND m.deleted_at IS NULL"
         )
-        # A sum, or the database would walk everybody's places.
-        return sql, [*more, until], " ORDER BY m.place + 0 DESC"
+        return sql, list(more)
 
-    def _more(self, since: int, sessions: Iterable[int] | None) -> tuple[str, list[Any]]:
+    def _more(
+        self, before: Position | None, since: Position | None, sessions: Iterable[int] | None
+    ) -> tuple[str, list[Any]]:
         sql = ""
         parameters: list[Any] = []
         if self._said:
@@ -147,8 +197,11 @@ class Asked:
             same = rows.extra(where=[f"{table}.id = m.id"]).values("pk")  # noqa: S610  (constants)
             inner, parameters = _compiled(same)
             sql += f" AND EXISTS ({inner})"
-        if since:
-            sql, parameters = sql + " AND m.place >= %s", [*parameters, since]
+        for position, side in ((before, "<"), (since, ">")):
+            if position is not None:
+                # A sum, or the database would walk everybody's places.
+                sql += f" AND (m.place + 0, m.uuid) {side}{'=' * (side == '>')} (%s, %s)"
+                parameters = [*parameters, position.place, _stored(position.uuid)]
         if sessions is not None:
             keys = list(sessions)
             sql += f" AND m.session_id IN ({', '.join(['%s'] * len(keys))})"
@@ -164,21 +217,26 @@ class Asked:
         return sorted(found, key=lambda row: -row.pk)
 
     def _titled(self, before: int | None, limit: int) -> list[int]:
-        source, where, parameters = index().join(self.match, titles=True)
+        until = LAST if before is None else before - 1
+        assert self.reader is not None  # noqa: S101  (whoever asks the index has one)
         try:
             gate, more = self._correlated(self._titles_gate, "hit.place")
         except EmptyResultSet:  # no session can be what is asked for
             return []
-        following = "" if before is None else " AND hit.place < %s"
-        sql = (
-            f"SELECT hit.place FROM {source} WHERE {where} AND EXISTS ({gate}){following}"  # noqa: S608
-            " ORDER BY hit.place DESC LIMIT %s"
-        )
-        until = [] if before is None else [before]
-        return [row[0] for row in _rows(sql, [*parameters, *more, *until, limit])]
+        found: list[int] = []
+        for piece in self.reader.pieces(self.match, 0, until, titles=True):
+            sql = (
+                f"SELECT hit.place FROM {piece.source} WHERE {piece.where} AND EXISTS ({gate})"  # noqa: S608
+                " AND hit.place <= %s ORDER BY hit.place DESC LIMIT %s"
+            )
+            rows = _rows(sql, [*piece.parameters, *more, until, limit - len(found)])
+            found += [row[0] for row in rows]
+            if len(found) == limit:
+                break
+        return found
 
     def _listed(self, before: int | None, limit: int) -> list[int]:
-        rows = self._titles_gate.filter(pk__lt=_LAST if before is None else before).order_by("-pk")
+        rows = self._titles_gate.filter(pk__lt=LAST if before is None else before).order_by("-pk")
         return list(rows.values_list("pk", flat=True)[:limit])
 
     def titled(self, sessions: Sequence[Session]) -> list[Session]:
@@ -198,7 +256,8 @@ class Asked:
         if title is None:
             return False
         texts = [title]
-        if self._titles.must_open and not self._only_titles:
+        matcher = self._vouched(self._titles, session.account_id, session.changed)
+        if matcher.must_open and not self._only_titles:
             texts += text.strings(records.or_damaged(records.metadata_of, session))
 
         def fact(one: Filter) -> bool:
@@ -206,7 +265,7 @@ class Asked:
                 return _says(records.or_damaged(records.metadata_of, session) or {}, one)
             return session.pk in marked[one]
 
-        return self._titles.holds(*texts, facts=fact)
+        return matcher.holds(*texts, facts=fact)
 
     def opened(self, candidates: Sequence[Candidate]) -> Iterator[Found]:
         """Yield the candidates that hold what the query asks; what does not open is left out."""
@@ -218,7 +277,8 @@ class Asked:
                 said = self._open(candidate, held)
             except Damaged:
                 continue
-            if self.matcher.holds(said, facts=partial(fact, candidate)):
+            matcher = self._vouched(self.matcher, candidate.account, candidate.changed)
+            if matcher.holds(said, facts=partial(fact, candidate)):
                 yield Found(candidate, said)
 
     def _facts(self, candidates: Sequence[Candidate]) -> Callable[[Candidate, Filter], bool]:
@@ -361,6 +421,12 @@ def _rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 def _uuid(value: UUID | str) -> UUID:
     """Return a uuid as the database's driver gives it: SQLite has no such type."""
     return value if isinstance(value, UUID) else UUID(value)
+
+
+def _stored(value: UUID) -> UUID | str:
+    """Return a uuid as the database's driver takes it."""
+    native = bulk.connection(Message).features.has_native_uuid_field
+    return value if native else value.hex
 
 
 def _blocks(candidates: Sequence[Candidate]) -> _Held:

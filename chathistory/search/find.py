@@ -10,14 +10,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from chathistory import keyring
 from chathistory.conf import settings
 from chathistory.exceptions import Invalid
 from chathistory.models import Message, Session
 
-from .asked import Asked, Found, Narrow
-from .base import index
+from .asked import Asked, Found, Narrow, Position
 from .facets import Facets, count
 from .grouping import PerSession
 from .matcher import snippet
@@ -31,7 +31,9 @@ MAX_LIMIT = 100
 _TITLES = 20
 _LISTED = 1_000  # titles opened where the index has no say
 _BLOCK = 200
-_CURSOR = re.compile("[0-7]?[0-9a-f]{1,15}")  # a place: below 2**63
+_NUMBER = "([0-7]?[0-9a-f]{1,15})"  # below 2**63
+_CURSOR = re.compile(f"{_NUMBER}-([0-9a-f]{{32}})")  # a message's place and uuid
+_TITLE_CURSOR = re.compile(_NUMBER)  # a session's key
 _FIRST, _MOST = 100, 1_600  # candidates of the first and of the largest block
 _ADJACENT, _K1, _B, _TYPICAL = 2.0, 1.2, 0.75, 800.0
 
@@ -90,10 +92,13 @@ def search(
         raise Invalid(f"Unknown group; one of: {', '.join(GROUPS)}.", field="group")
     if not 1 <= limit <= MAX_LIMIT:
         raise Invalid(f"From 1 to {MAX_LIMIT}.", field="limit")
-    tree, before = parse(query), _place(cursor)
-    asked = Asked(user, tree, narrow)
+    tree = parse(query)
     if TITLES in conjuncts(tree):
-        return _by_title(asked, limit, before)
+        key = _read(cursor, _TITLE_CURSOR)
+        return _by_title(Asked(user, tree, narrow), limit, int(key[0], 16) if key else None)
+    end = _read(cursor, _CURSOR)
+    before = Position(int(end[0], 16), UUID(end[1])) if end else None
+    asked = Asked(user, tree, narrow)
     once = PerSession(asked, before) if group else None
     answer = (
         _ranked(asked, limit, once) if sort == "relevance" else _newest(asked, limit, before, once)
@@ -104,7 +109,7 @@ def search(
     return answer
 
 
-def _newest(asked: Asked, limit: int, before: int | None, once: PerSession | None) -> Answer:
+def _newest(asked: Asked, limit: int, before: Position | None, once: PerSession | None) -> Answer:
     found: list[Found] = []
     size = _FIRST if asked.matcher.must_open or once else limit + 1
     opened = 0
@@ -114,11 +119,11 @@ def _newest(asked: Asked, limit: int, before: int | None, once: PerSession | Non
         held = asked.opened(block)
         for one in once.first(held) if once else held:
             if len(found) == limit:
-                return _page(asked, found, _cursor(found[-1].candidate.place), once)
+                return _page(asked, found, _cursor(found[-1].candidate.position), once)
             found.append(one)
         if len(block) < size:
             return _page(asked, found, None, once)
-        before, size = block[-1].place, min(4 * size, _MOST)
+        before, size = block[-1].position, min(4 * size, _MOST)
     answer = _page(asked, found, _cursor(before), once)
     answer.complete = False
     return answer
@@ -139,8 +144,8 @@ def _by_title(asked: Asked, limit: int, before: int | None) -> Answer:
     """Return a page of sessions by title, newest first."""
     found, ended = _titles(asked, limit + 1, before)
     if ended is not None:
-        return Answer([], found, _cursor(ended), False)
-    cursor = _cursor(found[limit - 1].pk) if len(found) > limit else None
+        return Answer([], found, f"{ended:x}", False)
+    cursor = f"{found[limit - 1].pk:x}" if len(found) > limit else None
     return Answer([], found[:limit], cursor, True)
 
 
@@ -190,11 +195,12 @@ def _score(asked: Asked, text: str, weights: dict[str, float]) -> float:
 
 
 def _weights(asked: Asked) -> dict[str, float]:
-    keyed = [keyring.account_keys(row).search for row in asked.owners.values()]
-    cap = 5_000
+    keyed = {pk: keyring.account_keys(row).search for pk, row in asked.owners.items()}
+    cap, reader = 5_000, asked.reader
     found = {}
     for form in asked.matcher.words:
-        count = sum(index().count(k.token(form), cap) for k in keyed)
+        counts = (reader.count(pk, k.token(form), cap) for pk, k in keyed.items() if reader)
+        count = sum(counts)
         found[form] = math.log(1 + (cap + 0.5) / (min(count, cap) + 0.5))
     return found
 
@@ -217,13 +223,14 @@ def _has_words(tree: Node) -> bool:
     return any(isinstance(leaf, Term) and not negated for leaf, negated in leaves(tree))
 
 
-def _cursor(place: int | None) -> str | None:
-    return None if place is None else f"{place:x}"
+def _cursor(end: Position | None) -> str | None:
+    return None if end is None else f"{end.place:x}-{end.uuid.hex}"
 
 
-def _place(cursor: str | None) -> int | None:
+def _read(cursor: str | None, form: re.Pattern[str]) -> tuple[str, ...]:
+    """Return the parts of a cursor; none of none. Raises Invalid."""
     if cursor is None:
-        return None
-    if not _CURSOR.fullmatch(cursor):
+        return ()
+    if (found := form.fullmatch(cursor)) is None:
         raise Invalid("Not a cursor that a search gave.", field="cursor")
-    return int(cursor, 16)
+    return found.groups()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
-from .asked import Asked, Found
+from .asked import Asked, Found, Position
 
 #: Messages opened to count how many more there are.
 COUNTED = 1_000
@@ -14,8 +14,8 @@ COUNTED = 1_000
 class PerSession:
     """Lets the first message of each session through; sessions of earlier pages are left out."""
 
-    def __init__(self, asked: Asked, since: int | None) -> None:
-        """``since`` is the place at which the page before this one ended."""
+    def __init__(self, asked: Asked, since: Position | None) -> None:
+        """``since`` is where the page before this one ended."""
         self._asked = asked
         self._since = since
         self._seen: set[int] = set()
@@ -33,13 +33,13 @@ class PerSession:
     def _shown(self, sessions: set[int]) -> set[int]:
         """Return the sessions that had a message on an earlier page."""
         shown: set[int] = set()
-        before: int | None = None
+        before: Position | None = None
         while left := sessions - shown:
-            block = self._asked.candidates(before, COUNTED, since=self._since or 0, sessions=left)
+            block = self._asked.candidates(before, COUNTED, since=self._since, sessions=left)
             shown |= {one.candidate.session for one in self._asked.opened(block)}
             if len(block) < COUNTED:
                 break
-            before = block[-1].place
+            before = block[-1].position
         return shown
 
     def tally(self, sessions: Collection[int]) -> tuple[Counter[int], bool]:

@@ -14,6 +14,8 @@ from chathistory.models import Block, Message
 from chathistory.search import asked, find
 from tests.actions.test_packing_compress import archive, pack
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 @pytest.fixture
 def packed(alice, talk):

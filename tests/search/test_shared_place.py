@@ -12,6 +12,8 @@ from chathistory.search.base import Doc, index
 from chathistory.search.find import search
 from tests.conftest import Invite, Talk
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 @pytest.mark.django_db
 def test_a_message_of_the_same_place_is_not_found_by_another_ones_words(

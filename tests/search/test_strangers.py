@@ -17,6 +17,8 @@ from chathistory.search import facets
 from chathistory.search.find import search
 from tests.search import brute
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 #: What only the sessions of this number hold: a word, a tag, a workflow, metadata.
 SECRETS = range(3)
 GRANTS = st.lists(
