@@ -34,7 +34,7 @@ Narrow = Callable[[SessionQuerySet], SessionQuerySet]
 _Held = dict[int, tuple[UUID, bytes]]
 _COLUMNS = (
     "SELECT m.id, m.place, m.uuid, m.role, m.revision, m.body, m.account_id, m.session_id,"
-    " s.uuid, m.block_id, m.changed"
+    " s.uuid, m.block_id, m.changed, m.seq"
 )
 
 
@@ -59,6 +59,7 @@ class Candidate(NamedTuple):
     session_uuid: Any
     block: int | None
     changed: int
+    seq: int
 
     @property
     def position(self) -> Position:

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Max, Min
+
 from chathistory import keyring
 from chathistory.conf import settings
 from chathistory.exceptions import Invalid
 from chathistory.models import Message, Session
 
 from .asked import Asked, Found, Narrow, Position
+from .branches import Branches, Path
 from .facets import Facets, count
 from .grouping import PerSession
 from .matcher import snippet
@@ -42,13 +45,15 @@ _ADJACENT, _K1, _B, _TYPICAL = 2.0, 1.2, 0.75, 800.0
 class Hit:
     """A message found. ``highlights`` are ``(start, end)`` in the snippet's characters.
 
-    ``more`` is how many others of its session were found, where one stands for each session.
+    ``path`` leads from the beginning of the chat to it; ``more`` is how many others of its session
+    were found, where one stands for each session.
     """
 
     session: Session
     message: Message
     snippet: str
     highlights: list[tuple[int, int]]
+    path: Path
     score: float = 0.0
     more: int | None = None
 
@@ -107,6 +112,26 @@ def search(
         answer.titles, _ended = _titles(asked, _TITLES, None)
     answer.facets = count(asked) if facets else None
     return answer
+
+
+def within(user: Any, query: str, session: Session) -> tuple[list[tuple[int, UUID]], bool]:
+    """Return what a query finds in one session by number and uuid, and whether that is all.
+
+    In the order of the numbers, so that from one of them there is a next and a previous. What
+    ``user`` may not read, or has thrown away, has none. Raises InvalidQuery.
+    """
+    tree = parse(query)
+    places = session.messages.aggregate(first=Min("place"), last=Max("place"))
+    if TITLES in conjuncts(tree) or places["first"] is None:
+        return [], True
+    asked = Asked(user, tree, lambda rows: rows.filter(pk=session.pk))
+    since, before = (
+        Position(places["first"], UUID(int=0)),
+        Position(places["last"] + 1, UUID(int=0)),
+    )
+    block = asked.candidates(before, settings.SEARCH_BUDGET, since=since)
+    found = [(one.seq, one.position.uuid) for one, _ in asked.opened(block)]
+    return sorted(found), len(block) < settings.SEARCH_BUDGET
 
 
 def _newest(asked: Asked, limit: int, before: Position | None, once: PerSession | None) -> Answer:
@@ -211,11 +236,13 @@ def _hits(asked: Asked, found: Sequence[Found]) -> list[Hit]:
     rows = Message.objects.select_related("session").in_bulk(keys)
     for row in rows.values():
         row.session.account = asked.owners[row.account_id]
-    return [_hit(asked, rows[c.pk], text) for c, text in found if c.pk in rows]
-
-
-def _hit(asked: Asked, message: Message, text: str) -> Hit:
-    return Hit(message.session, message, *snippet(text, asked.matcher.spans(text)))
+    branches = Branches({row.session_id for row in rows.values()})
+    hits = []
+    for candidate, text in found:
+        if (row := rows.get(candidate.pk)) is not None:
+            shown = snippet(text, asked.matcher.spans(text))
+            hits.append(Hit(row.session, row, *shown, branches.path(row.session_id, row.seq)))
+    return hits
 
 
 def _has_words(tree: Node) -> bool:
