@@ -237,12 +237,14 @@ def _hits(asked: Asked, found: Sequence[Found]) -> list[Hit]:
     for row in rows.values():
         row.session.account = asked.owners[row.account_id]
     branches = Branches({row.session_id for row in rows.values()})
-    hits = []
-    for candidate, text in found:
-        if (row := rows.get(candidate.pk)) is not None:
-            shown = snippet(text, asked.matcher.spans(text))
-            hits.append(Hit(row.session, row, *shown, branches.path(row.session_id, row.seq)))
-    return hits
+    there = [(rows[candidate.pk], text) for candidate, text in found if candidate.pk in rows]
+    return [_hit(asked, row, text, branches) for row, text in there]
+
+
+def _hit(asked: Asked, message: Message, text: str, branches: Branches) -> Hit:
+    shown, highlights = snippet(text, asked.matcher.spans(text))
+    path = branches.path(message.session_id, message.seq)
+    return Hit(message.session, message, shown, highlights, path)
 
 
 def _has_words(tree: Node) -> bool:
