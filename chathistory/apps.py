@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -36,7 +37,10 @@ class ChatHistoryConfig(AppConfig):
 
 
 def _make_index(using: str, **_kwargs: Any) -> None:
+    from chathistory import health
+    from chathistory.exceptions import MasterKeyError
     from chathistory.models import Message  # the models must be loaded first
+    from chathistory.search import upkeep
     from chathistory.search.base import index
 
     if router.db_for_write(Message) != using:
@@ -44,6 +48,9 @@ def _make_index(using: str, **_kwargs: Any) -> None:
     index().create()
     if not Message.objects.using(using).exists():
         index().clear()
+    elif health.schema().ok:
+        with suppress(MasterKeyError):  # the start of the site tells of it, and of what lags
+            upkeep.settle()
 
 
 def _seed_policy(using: str, apps: Any = installed, **_kwargs: Any) -> None:

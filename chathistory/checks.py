@@ -15,12 +15,13 @@ from chathistory import keyring, workflows
 from chathistory.conf import settings
 from chathistory.exceptions import MasterKeyError
 from chathistory.models import Message
+from chathistory.search.base import BACKENDS
 
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]", "::1", ".localhost"}
 _POSITIVE = (
     *("MAX_MESSAGE_LENGTH", "MAX_MESSAGES_PER_SESSION", "MAX_TITLE_LENGTH", "MAX_METADATA_BYTES"),
     *("MAX_TAG_LENGTH", "MAX_TAGS", "MAX_BULK", "MAX_JOBS", "MAX_IMPORT_BYTES", "SEARCH_BUDGET"),
-    *("MAX_STREAMS", "MAX_UPLOAD_BYTES", "JOB_LEASE"),
+    *("MAX_STREAMS", "MAX_UPLOAD_BYTES", "JOB_LEASE", "SEARCH_MEMORY"),
 )
 
 
@@ -79,6 +80,20 @@ def cache_is_there(**_kwargs: Any) -> list[CheckMessage]:
             f"CHATHISTORY_CACHE is {settings.CACHE!r}, which CACHES does not name.",
             hint=f"One of: {', '.join(host.CACHES)}; or leave it empty.",
             id="chathistory.E005",
+        )
+    ]
+
+
+@register(Tags.security)
+def search_backend_is_known(**_kwargs: Any) -> list[CheckMessage]:
+    """Search looks in a place that there is."""
+    if settings.SEARCH_BACKEND in BACKENDS:
+        return []
+    return [
+        Error(
+            f"CHATHISTORY_SEARCH_BACKEND is {settings.SEARCH_BACKEND!r}.",
+            hint=f"One of: {', '.join(BACKENDS)}; after a change run `manage.py migrate`.",
+            id="chathistory.E006",
         )
     ]
 

@@ -43,6 +43,10 @@ class Settings:
     JOB_LEASE: int = 60
     #: Messages opened for one search page before the answer says ``complete: false``.
     SEARCH_BUDGET: int = 20_000
+    #: Where search looks: "auto", an index at rest in the database, or "memory", of a process.
+    SEARCH_BACKEND: str = "auto"
+    #: Bytes of the indexes that one process keeps in memory.
+    SEARCH_MEMORY: int = 128 * 2**20
     #: Name of one of Django's CACHES that keeps opened pages, sealed, for all processes; none: "".
     CACHE: str = ""
     #: Seconds between two segments of the shipper.

@@ -20,7 +20,7 @@ from chathistory.models import Account, Message, Session
 from chathistory.querysets import require
 from chathistory.records import Body
 from chathistory.search import upkeep
-from chathistory.search.base import TITLE_VERSION, Doc, index
+from chathistory.search.base import Doc, index, version
 from chathistory.states import State
 
 from . import accounts, lifecycle, pipeline, retention
@@ -360,7 +360,7 @@ def _entitle(part: Part) -> list[Doc]:
         records.set_column(session, "title", title)
     if session.indexed or not upkeep.is_titled(session):
         return []
-    session.indexed = TITLE_VERSION
+    session.indexed = version(titles=True)
     return [Doc(session.pk, upkeep.title_tokens(session))]
 
 

@@ -18,7 +18,7 @@ from chathistory.journal import Operation
 from chathistory.models import Message, Revision, Session
 from chathistory.records import Body
 from chathistory.search import upkeep
-from chathistory.search.base import TITLE_VERSION, VERSION, Doc, index
+from chathistory.search.base import Doc, index, version
 from chathistory.search.tokens import Keyed
 from chathistory.states import State
 
@@ -119,6 +119,7 @@ class Run:
         The session's last_seq, head and counts follow, not yet saved.
         """
         key = keyring.session_key(op.account, session)
+        at_once = version()
         for draft, place in zip(drafts, places, strict=False):
             session.last_seq += 1
             parent = session.head_seq if draft.parent_seq == FOLLOW else draft.parent_seq
@@ -126,7 +127,7 @@ class Run:
             context = records.body_context(draft.uuid, session.uuid, draft.role, draft.revision)
             body = crypto.seal_packed(key, draft.codec, draft.packed, context)
             changed = op.record("message", draft.uuid, session=session)
-            indexed = 0 if draft.deleted_at else VERSION
+            indexed = 0 if draft.deleted_at else at_once
             self.rows.append(
                 (
                     *(op.account.pk, session.pk, draft.uuid, session.last_seq, parent, draft.role),
@@ -135,7 +136,7 @@ class Run:
                     *(draft.deleted_at, changed),
                 )
             )
-            if indexed:
+            if not draft.deleted_at:
                 self.docs.append(Doc(place, draft.index))
                 session.message_count += 1
                 session.total_tokens += draft.tokens or 0
@@ -194,11 +195,12 @@ def index_title(session: Session) -> None:
     if not upkeep.is_titled(session):
         return
     try:
-        session.indexed = TITLE_VERSION
+        session.indexed = version(titles=True)
         tokens = upkeep.title_tokens(session)
     except Damaged:  # the metadata: the title is found all the same
         session.indexed = 1
         tokens = upkeep.title_tokens(session)
+    session.indexed = session.indexed if index().at_rest else 0
     index().add([Doc(session.pk, tokens)], titles=True)
 
 

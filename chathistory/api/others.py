@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count
 from django.urls import reverse
@@ -20,7 +21,7 @@ from chathistory.search import facets, find, query
 from chathistory.search.facets import Facets
 
 from . import filters, serializers
-from .base import View, flag, number, owned, parsed
+from .base import View, flag, number, owned, parsed, session_of
 from .jobs import job_json
 from .sessions import FILTERS
 from .uploads import SealedUpload, SealedUploadHandler
@@ -87,6 +88,24 @@ class SearchView(View):
         )
 
 
+class HitsView(View):
+    """Where in a chat a query finds something, in order: what is next, what was before."""
+
+    parameters = frozenset({"q"})
+
+    @extend_schema(
+        operation_id="session_hits",
+        parameters=[OpenApiParameter("q", str, required=True, description=_query_help())],
+        responses=serializers.HitsOut,
+    )
+    def get(self, request: Request, session_id: UUID) -> Response:
+        """Answer the messages found in one chat by their numbers, on all its branches."""
+        asked = request.query_params.get("q", "")
+        found, complete = find.within(request.user, asked, session_of(request, session_id))
+        hits = [{"message_id": str(uuid), "seq": seq} for seq, uuid in found]
+        return Response({"query": asked, "hits": hits, "complete": complete})
+
+
 def _hit(hit: find.Hit) -> dict[str, Any]:
     return {
         "session_id": str(hit.session.uuid),
@@ -99,6 +118,7 @@ def _hit(hit: find.Hit) -> dict[str, Any]:
         "snippet": hit.snippet,
         "highlights": hit.highlights,
         "score": round(hit.score, 4),
+        "path": hit.path,
         "more": hit.more,
     }
 

@@ -226,6 +226,7 @@ class HitOut(serializers.Serializer):  # type: ignore[type-arg]
     snippet = serializers.CharField()
     highlights = serializers.ListField(child=serializers.ListField())
     score = serializers.FloatField()
+    path = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField()))
     more = serializers.IntegerField(allow_null=True)
 
 
@@ -257,6 +258,21 @@ class SearchOut(serializers.Serializer):  # type: ignore[type-arg]
     complete = serializers.BooleanField()
     more_complete = serializers.BooleanField()
     facets = FacetsOut(allow_null=True)
+
+
+class PlaceOut(serializers.Serializer):  # type: ignore[type-arg]
+    """A message by its id and its number in its chat."""
+
+    message_id = serializers.UUIDField()
+    seq = serializers.IntegerField()
+
+
+class HitsOut(serializers.Serializer):  # type: ignore[type-arg]
+    """Where in a chat something was found."""
+
+    query = serializers.CharField()
+    hits = PlaceOut(many=True)
+    complete = serializers.BooleanField()
 
 
 class FileOut(serializers.Serializer):  # type: ignore[type-arg]

@@ -27,6 +27,7 @@ urlpatterns = [
     _at("sessions/bulk", sessions.BulkView, "bulk"),
     _at(_SESSION, sessions.SessionView, "session"),
     _at(f"{_SESSION}/messages", messages.MessagesView, "messages"),
+    _at(f"{_SESSION}/hits", others.HitsView, "hits"),
     _at(f"{_SESSION}/reply", messages.ReplyView, "reply"),
     _at(f"{_SESSION}/fork", sessions.ForkView, "fork"),
     _at(f"{_SESSION}/pin", sessions.PinView, "pin"),

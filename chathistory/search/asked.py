@@ -8,50 +8,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from itertools import chain
 from operator import and_
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.core.exceptions import EmptyResultSet
 from django.db.models import Q
 
-from chathistory import blocks, bulk, crypto, keyring, records, text
+from chathistory import blocks, crypto, keyring, records, text
 from chathistory.exceptions import Damaged
 from chathistory.models import Account, Block, Message, Session
 from chathistory.querysets import SessionQuerySet
 from chathistory.states import State
 
-from .base import Either, Match, Wanted, index
+from .base import Either, Match, Reader, Wanted, index
 from .matcher import Matcher, unwanted, whole
-from .narrowing import Asker, condition, of_sessions
+from .narrowing import Asker, condition, of_sessions, span
+from .sources import Candidate, Gates, Position, Sources, as_uuid
 from .tokens import Keyed, fold, pairs, query_forms
 from .tree import TITLES, Filter, Node, Or, Term, conjuncts
 
 Narrow = Callable[[SessionQuerySet], SessionQuerySet]
 #: Blocks by their key: uuid and record.
 _Held = dict[int, tuple[UUID, bytes]]
-_COLUMNS = (
-    "SELECT m.id, m.place, m.uuid, m.role, m.revision, m.body, m.account_id, m.session_id,"
-    " s.uuid, m.block_id"
-)
-_LAST = 2**63 - 1
-
-
-class Candidate(NamedTuple):
-    """As much of a message as opening it needs: a queryset would cost five times the opening."""
-
-    pk: int
-    place: int
-    uuid: Any
-    role: str
-    revision: int
-    body: Any
-    account: int
-    session: int
-    session_uuid: Any
-    block: int | None
 
 
 class Found(NamedTuple):
@@ -76,121 +56,68 @@ class Asked:
         self.asker = Asker(own)
         keyed = [keyring.account_keys(row).search for row in self.owners.values()]
         wanted = [_wanted(one, tree) for one in keyed]
-        self.match = Match(wanted, _unwanted(keyed, tree), list(self.owners))
+        match = Match(wanted, _unwanted(keyed, tree), list(self.owners))
         #: Whether the index has a say: a query of filters alone has nothing to ask of it.
-        self.is_indexed = indexed and bool(wanted and wanted[0])
+        self.is_indexed = indexed and bool(wanted and wanted[0]) and self.reader is not None
         self.matcher = Matcher(tree, indexed=self.is_indexed)
         self._only_titles = TITLES in conjuncts(tree)
         # Of a title alone the index cannot tell: it holds the texts of metadata too.
-        self._titles = Matcher(tree, indexed=False) if self._only_titles else self.matcher
+        self._titles = self._unsure if self._only_titles else self.matcher
         self._sessions: dict[int, UUID] = {}
         self._keys: dict[tuple[int, int], crypto.Key] = {}
         self._metadata: dict[int, dict[str, Any]] = {}
-        self._narrow(gate)
+        # The gate says it already, but so that the database would walk everybody's sessions.
+        gates = self._gates(gate.filter(account__in=list(self.owners)))
+        reader = self.reader if self.is_indexed else None
+        self._sources = Sources(match, reader, gates, span(tree), is_anybodys=bool(self.owners))
 
-    def _narrow(self, gate: SessionQuerySet) -> None:
+    @cached_property
+    def reader(self) -> Reader | None:
+        """What the index tells of the owners' texts, none older than when this was asked."""
+        return index().reader(list(self.owners.values()))
+
+    @cached_property
+    def _unsure(self) -> Matcher:
+        """Holds texts to the whole query, for which no index vouches."""
+        return Matcher(self.tree, indexed=False)
+
+    def _vouched(self, matcher: Matcher, account: int, changed: int) -> Matcher:
+        """Return ``matcher``, unless the text changed since the index read it."""
+        is_old = self.reader is None or changed <= self.reader.seen(account)
+        return matcher if not self.is_indexed or is_old else self._unsure
+
+    def _gates(self, gate: SessionQuerySet) -> Gates:
         """Join what columns can tell of the tree to the gate."""
         of_session = [one for one in conjuncts(self.tree) if of_sessions(one)]
         others = [one for one in conjuncts(self.tree) if not of_sessions(one)]
-        self._gate = gate.filter(_known(of_session, self.asker.on_session))
-        self._titles_gate = self._gate.filter(_known(others, self.asker.on_session))
-        self._said = _known(others, self.asker.on_message)
+        sessions = gate.filter(_known(of_session, self.asker.on_session))
+        titles = sessions.filter(_known(others, self.asker.on_session))
+        return Gates(sessions, titles, _known(others, self.asker.on_message))
 
     def candidates(
         self,
-        before: int | None,
+        ended: Position | None,
         limit: int,
         *,
-        since: int = 0,
+        until: Position | None = None,
         sessions: Iterable[int] | None = None,
         oldest: bool = False,
     ) -> list[Candidate]:
-        """Return the newest messages before a place that index, gate and columns let through.
+        """Return the next messages after where a page ended that index, gate and columns let go.
 
-        ``since`` is the first place looked at; ``sessions`` leaves out all others; ``oldest``
-        begins at the other end.
+        The newest first, or the ``oldest``. ``until`` is the last position looked at; ``sessions``
+        leaves out all others.
         """
-        if not self.match.wanted:
-            return []
-        until = _LAST if before is None else before
-        try:
-            parts = self._from_index(until) if self.is_indexed else self._from_gate(until)
-            more, parameters = self._more(since, sessions)
-        except EmptyResultSet:  # no row can be what is asked for
-            return []
-        sql = parts[0] + more + parts[2] + (" ASC" if oldest else " DESC") + " LIMIT %s"
-        return [Candidate(*row) for row in _rows(sql, [*parts[1], *parameters, limit])]
-
-    def _from_index(self, until: int) -> tuple[str, list[Any], str]:
-        source, where, parameters = index().join(self.match)
-        gate, more = self._correlated(self._gate, "m.session_id")
-        sql = (
-            f"{_COLUMNS} FROM {source} JOIN {Message._meta.db_table} m ON m.place = hit.place"
-            f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
-            f" WHERE {where} AND m.deleted_at IS NULL AND hit.place < %s AND EXISTS ({gate})"
-        )
-        # By place alone: FTS5 walks in that order; any second column would sort every posting.
-        return sql, [*parameters, until, *more], " ORDER BY hit.place"
-
-    def _from_gate(self, until: int) -> tuple[str, list[Any], str]:
-        """Begin at the sessions: nobody else's messages are walked for a query without words."""
-        gate, more = self._gate.order_by().values("pk").query.sql_with_params()
-        sql = (
-            f"{_COLUMNS} FROM {Message._meta.db_table} m"
-            f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
-            f" WHERE m.session_id IN ({gate}) AND m.deleted_at IS NULL AND m.place < %s"
-        )
-        # A sum, or the database would walk everybody's places.
-        return sql, [*more, until], " ORDER BY m.place + 0"
-
-    def _more(self, since: int, sessions: Iterable[int] | None) -> tuple[str, list[Any]]:
-        sql = ""
-        parameters: list[Any] = []
-        if self._said:
-            table = Message._meta.db_table
-            rows = Message.objects.filter(self._said).order_by()
-            same = rows.extra(where=[f"{table}.id = m.id"]).values("pk")  # noqa: S610  (constants)
-            inner, parameters = _compiled(same)
-            sql += f" AND EXISTS ({inner})"
-        if since:
-            sql, parameters = sql + " AND m.place >= %s", [*parameters, since]
-        if sessions is not None:
-            keys = list(sessions)
-            sql += f" AND m.session_id IN ({', '.join(['%s'] * len(keys))})"
-            parameters = [*parameters, *keys]
-        return sql, parameters
+        return self._sources.candidates(ended, limit, until=until, sessions=sessions, oldest=oldest)
 
     def titles(self, ended: int | None, limit: int, *, oldest: bool = False) -> list[Session]:
         """Return the newest sessions before a key that index and gate let through as titles.
 
         ``oldest``: the oldest after it.
         """
-        if not self.match.wanted:
-            return []
-        after = (0 if ended is None else ended) if oldest else None
-        until = _LAST if ended is None or oldest else ended
-        read = self._titled if self.is_indexed else self._listed
-        found = Session.objects.filter(pk__in=read(after, until, limit))
-        found = found.select_related("account__user")
+        keys = self._sources.titles(ended, limit, oldest=oldest)
+        found = Session.objects.filter(pk__in=keys).select_related("account__user")
         return sorted(found, key=lambda row: row.pk if oldest else -row.pk)
-
-    def _titled(self, after: int | None, until: int, limit: int) -> list[int]:
-        source, where, parameters = index().join(self.match, titles=True)
-        try:
-            gate, more = self._correlated(self._titles_gate, "hit.place")
-        except EmptyResultSet:  # no session can be what is asked for
-            return []
-        sql = (
-            f"SELECT hit.place FROM {source} WHERE {where} AND EXISTS ({gate})"  # noqa: S608
-            " AND hit.place > %s AND hit.place < %s ORDER BY hit.place"
-        )
-        sql += (" DESC" if after is None else " ASC") + " LIMIT %s"
-        return [row[0] for row in _rows(sql, [*parameters, *more, after or 0, until, limit])]
-
-    def _listed(self, after: int | None, until: int, limit: int) -> list[int]:
-        rows = self._titles_gate.filter(pk__gt=after or 0, pk__lt=until)
-        rows = rows.order_by("-pk" if after is None else "pk")
-        return list(rows.values_list("pk", flat=True)[:limit])
 
     def titled(self, sessions: Sequence[Session]) -> list[Session]:
         """Return the sessions whose title holds what the query asks."""
@@ -209,7 +136,8 @@ class Asked:
         if title is None:
             return False
         texts = [title]
-        if self._titles.must_open and not self._only_titles:
+        matcher = self._vouched(self._titles, session.account_id, session.changed)
+        if matcher.must_open and not self._only_titles:
             texts += text.strings(records.or_damaged(records.metadata_of, session))
 
         def fact(one: Filter) -> bool:
@@ -217,7 +145,7 @@ class Asked:
                 return _says(records.or_damaged(records.metadata_of, session) or {}, one)
             return session.pk in marked[one]
 
-        return self._titles.holds(*texts, facts=fact)
+        return matcher.holds(*texts, facts=fact)
 
     def opened(self, candidates: Sequence[Candidate]) -> Iterator[Found]:
         """Yield the candidates that hold what the query asks; what does not open is left out."""
@@ -229,7 +157,8 @@ class Asked:
                 said = self._open(candidate, held)
             except Damaged:
                 continue
-            if self.matcher.holds(said, facts=partial(fact, candidate)):
+            matcher = self._vouched(self.matcher, candidate.account, candidate.changed)
+            if matcher.holds(said, facts=partial(fact, candidate)):
                 yield Found(candidate, said)
 
     def _facts(self, candidates: Sequence[Candidate]) -> Callable[[Candidate, Filter], bool]:
@@ -270,7 +199,7 @@ class Asked:
     def _meet(self, candidates: Sequence[Candidate]) -> None:
         """Load the keys of the sessions that come up for the first time."""
         new = {c.session: c for c in candidates if c.session not in self._sessions}
-        self._sessions |= {pk: _uuid(c.session_uuid) for pk, c in new.items()}
+        self._sessions |= {pk: as_uuid(c.session_uuid) for pk, c in new.items()}
         for pk, account in self.owners.items():
             own = [(s, self._sessions[s]) for s, c in new.items() if c.account == pk]
             keyring.load_sessions(account, own)
@@ -284,7 +213,7 @@ class Asked:
         if key is None:
             account = self.owners[candidate.account]
             key = self._keys[name] = keyring.key_of(account, name[0], session, name[1])
-        row = _uuid(candidate.uuid)
+        row = as_uuid(candidate.uuid)
         context = records.body_context(row, session, candidate.role, candidate.revision)
         return records.content_of(crypto.unseal(key, body, context))
 
@@ -293,7 +222,7 @@ class Asked:
         session = candidate.session, self._sessions[candidate.session]
         try:
             opened = blocks.obtain(account, session, block, lambda: _record(held, block))
-            return opened.body(_uuid(candidate.uuid), candidate.revision, candidate.role)
+            return opened.body(as_uuid(candidate.uuid), candidate.revision, candidate.role)
         except Damaged:
             return self._again(candidate)
 
@@ -305,15 +234,6 @@ class Asked:
             raise Damaged("The message was removed meanwhile.")
         message.session.account = self.owners[candidate.account]
         return records.open_packed(message, message.session)
-
-    def _correlated(self, rows: SessionQuerySet, outer: str) -> tuple[str, list[Any]]:
-        same = f"{Session._meta.db_table}.id = {outer}"
-        return _compiled(rows.order_by().extra(where=[same]).values("pk"))  # noqa: S610  (constants)
-
-
-def _compiled(rows: Any) -> tuple[str, list[Any]]:
-    sql, parameters = rows.query.sql_with_params()
-    return sql, list(parameters)
 
 
 def _known(parts: Iterable[Node], read: Callable[[Filter], Q | None]) -> Q:
@@ -360,18 +280,6 @@ def _wanted(keyed: Keyed, tree: Node) -> Wanted:
 def _unwanted(keyed: Sequence[Keyed], tree: Node) -> list[str]:
     forms = [form for one in conjuncts(tree) for form in unwanted(one)]
     return sorted({token for one in keyed for token in one.tokens(forms)})
-
-
-def _rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with bulk.connection(Message).cursor() as cursor:
-        cursor.execute(sql, parameters)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
-
-
-def _uuid(value: UUID | str) -> UUID:
-    """Return a uuid as the database's driver gives it: SQLite has no such type."""
-    return value if isinstance(value, UUID) else UUID(value)
 
 
 def _blocks(candidates: Sequence[Candidate]) -> _Held:

@@ -1,17 +1,22 @@
-"""The contract of a search index, and the choice of one by the database in use.
+"""The contract of a search index, and the choice of one by the database in use or by the site.
 
 An index maps a message's place to its keyed tokens. A text's tokens go in once and come out
-once, exactly as they went in; ``Message.indexed`` says which, within the same transaction.
+once, exactly as they went in; ``Message.indexed`` says which, within the same transaction. An
+index that keeps nothing at rest takes nothing in: ``indexed`` stays 0, and its ``reader`` looks at
+the rows themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from chathistory import bulk
-from chathistory.models import Message
+from chathistory.conf import settings
+from chathistory.models import Account, Message
 
+#: What a site may choose from: an index in its database, or one in each process's memory.
+BACKENDS = ("auto", "memory")
 #: Raised when words are cut or keyed otherwise; a new version is a new index beside the old.
 VERSION = 2
 #: The same of titles: 1 holds the title alone, 2 also the texts in the session's metadata.
@@ -45,8 +50,46 @@ class Match(NamedTuple):
     owners: Sequence[int] = ()
 
 
+class Piece(NamedTuple):
+    """Part of what matches, as SQL that gives ``hit.place``; of messages, joined to them as ``m``.
+
+    Pieces come newest first, or oldest first, and no place is in two of them.
+    """
+
+    source: str
+    where: str
+    parameters: list[object]
+
+
+class Reader(Protocol):
+    """An index as one query reads it."""
+
+    def pieces(
+        self, match: Match, first: int, last: int, *, titles: bool = False, oldest: bool = False
+    ) -> Iterator[Piece]:
+        """Yield at least what matches from the place ``first`` up to ``last``, in that order.
+
+        That is if ``oldest``; else the other way around.
+        """
+
+    def count(self, owner: int, token: str, cap: int) -> int:
+        """Return how many texts of an account hold ``token``, counting no further than ``cap``."""
+
+    def seen(self, owner: int) -> int:
+        """Return the last Change of an account's that was read; what changed later is unsure."""
+
+
 class Index(Protocol):
     """Where keyed tokens are kept."""
+
+    #: Whether tokens stand in the database; if not, adding does nothing.
+    at_rest: bool
+
+    def reader(self, owners: Sequence[Account]) -> Reader | None:
+        """Return what tells of these accounts' texts, as they are now or later.
+
+        None where only the texts themselves can.
+        """
 
     def create(self) -> None:
         """Make the tables where they are missing."""
@@ -82,15 +125,24 @@ class Index(Protocol):
         another call goes on.
         """
 
-    def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
-        """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
+    def join(self, match: Match, *, titles: bool = False) -> Piece:
+        """Return all that matches of what is at rest."""
 
     def count(self, token: str, cap: int) -> int:
-        """Return how many texts hold ``token``, counting no further than ``cap``."""
+        """Return how many texts at rest hold ``token``, counting no further than ``cap``."""
 
 
 def index() -> Index:
-    """Return the index of the database that messages are written to."""
+    """Return the index of the site."""
+    if settings.SEARCH_BACKEND == "memory":
+        from .memory import MemoryIndex  # it stands on what stands on this
+
+        return MemoryIndex(stored())
+    return stored()
+
+
+def stored() -> Index:
+    """Return what holds tokens at rest in the database that messages are written to."""
     if bulk.connection(Message).vendor == "postgresql":
         from .postgres import PostgresIndex  # only one of the two is needed
 
@@ -98,3 +150,10 @@ def index() -> Index:
     from .sqlite import SqliteIndex  # only one of the two is needed
 
     return SqliteIndex()
+
+
+def version(*, titles: bool = False) -> int:
+    """Return what ``indexed`` says of a text that has just gone in: 0 where it does not stay."""
+    if not index().at_rest:
+        return 0
+    return TITLE_VERSION if titles else VERSION

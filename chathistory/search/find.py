@@ -10,18 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
+
+from django.db.models import Max, Min
 
 from chathistory.conf import settings
 from chathistory.exceptions import Invalid
 from chathistory.models import Message, Session
 
 from . import spread
-from .asked import Asked, Candidate, Found, Narrow
+from .asked import Asked, Found, Narrow
+from .branches import Branches, Path
 from .facets import Facets, count
 from .grouping import PerSession
 from .matcher import snippet
 from .query import parse
 from .ranking import Ranking, Scored
+from .sources import Candidate, Position
 from .tree import TITLES, Node, Term, conjuncts, leaves
 
 SORTS = ("newest", "oldest", "relevance")
@@ -30,8 +35,14 @@ MAX_LIMIT = 100
 _TITLES = 20
 _LISTED = 1_000  # titles opened where the index has no say
 _BLOCK = 200
-# A place, below 2**63; where the best come first also how many of them were shown.
-_CURSOR = re.compile("([0-7]?[0-9a-f]{1,15})(?:-([0-9]{1,4}))?")
+_NUMBER = "([0-7]?[0-9a-f]{1,15})"  # below 2**63
+_AT = f"{_NUMBER}-([0-9a-f]{{32}})"  # a message's place and uuid
+_CURSORS = {
+    "titles": re.compile(_NUMBER),  # a session's key
+    "newest": re.compile(_AT),
+    "oldest": re.compile(_AT),
+    "relevance": re.compile(f"{_AT}-([0-9]{{1,4}})"),  # and how many from there on were shown
+}
 _RANKED, _OPENED = 1_000, 4_000_000  # messages ranked at once, characters of them
 _FIRST, _MOST = 100, 1_600  # candidates of the first and of the largest block
 
@@ -40,13 +51,15 @@ _FIRST, _MOST = 100, 1_600  # candidates of the first and of the largest block
 class Hit:
     """A message found. ``highlights`` are ``(start, end)`` in the snippet's characters.
 
-    ``more`` is how many others of its session were found, where one stands for each session.
+    ``path`` leads from the beginning of the chat to it; ``more`` is how many others of its session
+    were found, where one stands for each session.
     """
 
     session: Session
     message: Message
     snippet: str
     highlights: list[tuple[int, int]]
+    path: Path
     score: float = 0.0
     more: int | None = None
 
@@ -92,50 +105,68 @@ def search(
         raise Invalid(f"Unknown group; one of: {', '.join(GROUPS)}.", field="group")
     if not 1 <= limit <= MAX_LIMIT:
         raise Invalid(f"From 1 to {MAX_LIMIT}.", field="limit")
-    tree, (place, shown) = parse(query), _place(cursor, ranked=sort == "relevance")
-    ask = partial(Asked, user, narrow=narrow)
-    asked, oldest = ask(tree), sort == "oldest"
+    tree, oldest = parse(query), sort == "oldest"
     if TITLES in conjuncts(tree):
-        return _by_title(asked, limit, place, oldest=oldest)
-    once = PerSession(asked, place, oldest=oldest) if group else None
+        key = _read(cursor, "titles")
+        began = int(key[0], 16) if key else None
+        return _by_title(Asked(user, tree, narrow), limit, began, oldest=oldest)
+    ended, shown = _end(cursor, sort)
+    ask = partial(Asked, user, narrow=narrow)
+    asked = ask(tree)
+    once = PerSession(asked, ended, oldest=oldest) if group else None
     if sort == "relevance":
-        answer = _Best(asked, ask, place, once).page(shown, limit)
+        answer = _Best(asked, ask, ended, once).page(shown, limit)
     else:
-        answer = _in_order(asked, limit, place, once, oldest=oldest)
+        answer = _in_order(asked, limit, ended, once, oldest=oldest)
     if cursor is None and _has_words(tree):
         answer.titles, _ended = _titles(asked, _TITLES, None)
     answer.facets = count(asked) if facets else None
     return answer
 
 
+def within(user: Any, query: str, session: Session) -> tuple[list[tuple[int, UUID]], bool]:
+    """Return what a query finds in one session by number and uuid, and whether that is all.
+
+    In the order of the numbers, so that from one of them there is a next and a previous. What
+    ``user`` may not read, or has thrown away, has none. Raises InvalidQuery.
+    """
+    tree = parse(query)
+    places = session.messages.aggregate(first=Min("place"), last=Max("place"))
+    if TITLES in conjuncts(tree) or places["first"] is None:
+        return [], True
+    asked = Asked(user, tree, lambda rows: rows.filter(pk=session.pk))
+    first, last = _below(places["first"]), _below(places["last"] + 1)
+    block = asked.candidates(last, settings.SEARCH_BUDGET, until=first)
+    found = [(one.seq, one.position.uuid) for one, _ in asked.opened(block)]
+    return sorted(found), len(block) < settings.SEARCH_BUDGET
+
+
+def _below(place: int) -> Position:
+    """Return the position before all messages of a place."""
+    return Position(place, UUID(int=0))
+
+
 def _in_order(
-    asked: Asked, limit: int, ended: int | None, once: PerSession | None, *, oldest: bool
+    asked: Asked, limit: int, ended: Position | None, once: PerSession | None, *, oldest: bool
 ) -> Answer:
     """Return a page of messages by time, from where the one before it ended."""
     found: list[Found] = []
     size = _FIRST if asked.matcher.must_open or once else limit + 1
     opened = 0
     while opened < settings.SEARCH_BUDGET:
-        block = _following(asked, ended, size, oldest=oldest)
+        block = asked.candidates(ended, size, oldest=oldest)
         opened += len(block)
         held = asked.opened(block)
         for one in once.first(held) if once else held:
             if len(found) == limit:
-                return _page(asked, found, _cursor(found[-1].candidate.place), once)
+                return _page(asked, found, _cursor(found[-1].candidate.position), once)
             found.append(one)
         if len(block) < size:
             return _page(asked, found, None, once)
-        ended, size = block[-1].place, min(4 * size, _MOST)
+        ended, size = block[-1].position, min(4 * size, _MOST)
     answer = _page(asked, found, _cursor(ended), once)
     answer.complete = False
     return answer
-
-
-def _following(asked: Asked, ended: int | None, size: int, *, oldest: bool) -> list[Candidate]:
-    if not oldest:
-        return asked.candidates(ended, size)
-    since = 0 if ended is None else ended + 1
-    return asked.candidates(None, size, since=since, oldest=True)
 
 
 def _page(
@@ -153,8 +184,8 @@ def _by_title(asked: Asked, limit: int, ended: int | None, *, oldest: bool) -> A
     """Return a page of sessions by title, by when they began."""
     found, stopped = _titles(asked, limit + 1, ended, oldest=oldest)
     if stopped is not None:
-        return Answer([], found, _cursor(stopped), False)
-    cursor = _cursor(found[limit - 1].pk) if len(found) > limit else None
+        return Answer([], found, f"{stopped:x}", False)
+    cursor = f"{found[limit - 1].pk:x}" if len(found) > limit else None
     return Answer([], found[:limit], cursor, True)
 
 
@@ -179,16 +210,16 @@ class _Best:
     """The best of the newest messages before a place, and what else answers when they end."""
 
     def __init__(
-        self, asked: Asked, ask: partial[Asked], before: int | None, once: PerSession | None
+        self, asked: Asked, ask: partial[Asked], before: Position | None, once: PerSession | None
     ) -> None:
         self._asked, self._ask, self._once, self._before = asked, ask, once, before
         block = asked.candidates(before, _RANKED)
-        self._top = block[0].place + 1 if block else 0
+        self._top = before or _below(block[0].place + 1 if block else 0)
         found, self._rest = self._opened(block)
         titled, _ended = _titles(asked, _TITLES, None) if _has_words(asked.tree) else ([], None)
         self._complete = len(block) < _RANKED and self._rest is None
         if not self._complete and self._rest is None:
-            self._rest = block[-1].place
+            self._rest = block[-1].position
         self._known = {one.candidate.session for one in found}
         self._best = Ranking(asked, (row.pk for row in titled)).order(found)
 
@@ -206,15 +237,15 @@ class _Best:
             hit.score = scores[hit.message.pk]
         return answer
 
-    def _opened(self, block: Sequence[Candidate]) -> tuple[list[Found], int | None]:
-        """Return what was found, and the place at which there were enough characters."""
+    def _opened(self, block: Sequence[Candidate]) -> tuple[list[Found], Position | None]:
+        """Return what was found, and the position at which there were enough characters."""
         found: list[Found] = []
         total = 0
         for one in self._asked.opened(block):
             found.append(one)
             total += len(one.text)
             if total >= _OPENED and one.candidate is not block[-1]:
-                return found, one.candidate.place
+                return found, one.candidate.position
         return found, None
 
     def _single(self) -> list[Scored]:
@@ -226,7 +257,7 @@ class _Best:
     def _is_first(self) -> bool:
         """Tell whether nothing was found before these."""
         before = self._before
-        return before is None or not self._asked.candidates(None, 1, since=before)
+        return before is None or not self._asked.candidates(None, 1, until=before)
 
     def _spread(self) -> tuple[list[Scored], bool]:
         more = spread.find(self._asked.tree, self._ask, self._known, _TITLES)
@@ -235,8 +266,8 @@ class _Best:
 
     def _cursor(self, shown: int, there: int) -> str | None:
         if shown < there:
-            return f"{self._top:x}-{shown}"
-        return None if self._rest is None else f"{self._rest:x}-0"
+            return f"{_cursor(self._top)}-{shown}"
+        return None if self._rest is None else f"{_cursor(self._rest)}-0"
 
 
 def _hits(asked: Asked, found: Sequence[Found]) -> list[Hit]:
@@ -245,11 +276,15 @@ def _hits(asked: Asked, found: Sequence[Found]) -> list[Hit]:
     rows = Message.objects.select_related("session").in_bulk(keys)
     for row in rows.values():
         row.session.account = asked.owners[row.account_id]
-    return [_hit(asked, rows[c.pk], text) for c, text in found if c.pk in rows]
+    branches = Branches({row.session_id for row in rows.values()})
+    there = [(rows[candidate.pk], text) for candidate, text in found if candidate.pk in rows]
+    return [_hit(asked, row, text, branches) for row, text in there]
 
 
-def _hit(asked: Asked, message: Message, text: str) -> Hit:
-    return Hit(message.session, message, *snippet(text, asked.matcher.spans(text)))
+def _hit(asked: Asked, message: Message, text: str, branches: Branches) -> Hit:
+    shown, highlights = snippet(text, asked.matcher.spans(text))
+    path = branches.path(message.session_id, message.seq)
+    return Hit(message.session, message, shown, highlights, path)
 
 
 def _has_words(tree: Node) -> bool:
@@ -257,15 +292,22 @@ def _has_words(tree: Node) -> bool:
     return any(isinstance(leaf, Term) and not negated for leaf, negated in leaves(tree))
 
 
-def _cursor(place: int | None) -> str | None:
-    return None if place is None else f"{place:x}"
+def _cursor(end: Position | None) -> str | None:
+    return None if end is None else f"{end.place:x}-{end.uuid.hex}"
 
 
-def _place(cursor: str | None, *, ranked: bool) -> tuple[int | None, int]:
-    """Return the place of a cursor, and how many were shown. Raises Invalid."""
-    if cursor is None:
+def _end(cursor: str | None, sort: str) -> tuple[Position | None, int]:
+    """Return where a page of messages ended, and how many were shown. Raises Invalid."""
+    parts = _read(cursor, sort)
+    if not parts:
         return None, 0
-    found = _CURSOR.fullmatch(cursor)
-    if found is None or (found[2] is not None) != ranked:
+    return Position(int(parts[0], 16), UUID(parts[1])), int(parts[2]) if parts[2:] else 0
+
+
+def _read(cursor: str | None, kind: str) -> tuple[str, ...]:
+    """Return the parts of a cursor; none of none. Raises Invalid."""
+    if cursor is None:
+        return ()
+    if (found := _CURSORS[kind].fullmatch(cursor)) is None:
         raise Invalid("Not a cursor that such a search gave.", field="cursor")
-    return int(found[1], 16), int(found[2] or 0)
+    return found.groups()

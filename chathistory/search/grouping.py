@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
 from .asked import Asked, Found
+from .sources import Position
 
 #: Messages opened to count how many more there are.
 COUNTED = 1_000
@@ -14,8 +15,8 @@ COUNTED = 1_000
 class PerSession:
     """Lets the first message of each session through; sessions of earlier pages are left out."""
 
-    def __init__(self, asked: Asked, ended: int | None, *, oldest: bool = False) -> None:
-        """``ended`` is the place at which the page before this one ended."""
+    def __init__(self, asked: Asked, ended: Position | None, *, oldest: bool = False) -> None:
+        """``ended`` is where the page before this one ended."""
         self._asked = asked
         self._ended = ended
         self._oldest = oldest
@@ -34,14 +35,15 @@ class PerSession:
     def _shown(self, sessions: set[int]) -> set[int]:
         """Return the sessions that had a message on an earlier page."""
         shown: set[int] = set()
-        ended = self._ended or 0
-        before, since = (ended + 1, 0) if self._oldest else (None, ended)
+        last: Position | None = None
         while left := sessions - shown:
-            block = self._asked.candidates(before, COUNTED, since=since, sessions=left)
+            block = self._asked.candidates(
+                last, COUNTED, until=self._ended, sessions=left, oldest=self._oldest
+            )
             shown |= {one.candidate.session for one in self._asked.opened(block)}
             if len(block) < COUNTED:
                 break
-            before = block[-1].place
+            last = block[-1].position
         return shown
 
     def tally(self, sessions: Collection[int]) -> tuple[Counter[int], bool]:

@@ -16,13 +16,18 @@ from typing import Any
 from django.db.models import F, Q
 from django.utils import timezone
 
-from chathistory import policy, records
+from chathistory import ids, policy, records
 from chathistory.models import Account, Session, Share, Tag
 
 from .matcher import SEALED, in_columns
 from .tree import TITLES, And, Filter, Node, Not, Or, Term
 
 _OF_MESSAGES = ("role", "before", "after", "on")
+#: The last of all places.
+LAST = 2**63 - 1
+_ALL = (0, LAST)
+#: Milliseconds by which messages of one moment may have run over into the next ones' places.
+_SLACK = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,35 @@ def condition(tree: Node, read: Callable[[Filter], Q | None]) -> Q | None:
     if isinstance(tree, Or):
         return _any(known) if len(known) == len(found) else None
     return reduce(and_, known) if known else None
+
+
+def span(tree: Node) -> tuple[int, int]:
+    """Return the first and the last place at which anything that the tree finds can stand."""
+    if isinstance(tree, Filter):
+        return _places(tree)
+    if isinstance(tree, Not):
+        return _places(_opposite(tree.part)) if isinstance(tree.part, Filter) else _ALL
+    if not isinstance(tree, And | Or):
+        return _ALL
+    firsts, lasts = zip(*map(span, tree.parts), strict=True)
+    return (max(firsts), min(lasts)) if isinstance(tree, And) else (min(firsts), max(lasts))
+
+
+def _opposite(one: Filter) -> Filter:
+    """Return what a negated date says; of a day nothing, for there are two sides to it."""
+    names = {"before": "after", "after": "before"}
+    return Filter(names.get(one.name, ""), one.value)
+
+
+def _places(one: Filter) -> tuple[int, int]:
+    """Return the places of what a date lets through: exact below, a little more above."""
+    if one.name not in _OF_MESSAGES[1:]:
+        return _ALL
+    start, end = map(ids.milliseconds, _span(one.value))
+    first = 0 if one.name == "before" else ids.place(start)
+    if one.name == "after":
+        return first, LAST
+    return first, ids.place((start if one.name == "before" else end) + _SLACK)
 
 
 def _any(conditions: Any) -> Q:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chathistory import bulk
-from chathistory.models import Message
+from chathistory.models import Account, Message
 
-from .base import Doc, Either, Match, Wanted
+from .atrest import AtRest
+from .base import Doc, Either, Match, Piece, Wanted
 
 
 class PostgresIndex:
@@ -15,6 +16,12 @@ class PostgresIndex:
 
     Arrays are cast: of small numbers only, they would be sent as of another type.
     """
+
+    at_rest = True
+
+    def reader(self, owners: Sequence[Account]) -> AtRest:
+        """Return what reads it, whosever the texts."""
+        return AtRest(self)
 
     def create(self) -> None:
         """Make the tables where they are missing."""
@@ -61,8 +68,8 @@ class PostgresIndex:
         """Nothing to do: the server's own VACUUM takes dead rows out of the files."""
         return True
 
-    def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
-        """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
+    def join(self, match: Match, *, titles: bool = False) -> Piece:
+        """Return all that matches."""
         # Two accounts may share a place there: a message must be of whose tokens were found.
         owner = "" if titles else " AND m.account_id = %s"
         parameters: list[object] = []
@@ -72,9 +79,9 @@ class PostgresIndex:
             parameters += [] if titles else [account]
         wanted = " OR ".join(conditions)
         if not match.unwanted:
-            return f"{_tables()[titles]} AS hit", f"({wanted})", parameters
+            return Piece(f"{_tables()[titles]} AS hit", f"({wanted})", parameters)
         parameters.append(_numbers(match.unwanted))
-        return (
+        return Piece(
             f"{_tables()[titles]} AS hit",
             f"({wanted}) AND NOT hit.t && %s::bigint[]",
             parameters,

@@ -18,9 +18,8 @@ from chathistory import keyring
 from chathistory.models import Session
 
 from .asked import Asked, Found
-from .base import index
 from .matcher import fold_words, whole
-from .tokens import Keyed, query_forms
+from .tokens import query_forms
 from .tree import Term, leaves
 
 _K1, _B, _TYPICAL = 1.2, 0.75, 800.0  # BM25's; characters of a typical message
@@ -121,17 +120,17 @@ class Ranking:
 
         Those of others are not counted: a score would tell how often somebody else said a word.
         """
-        accounts = self._asked.asker.accounts
-        keyed = [keyring.account_keys(row).search for row in accounts]
-        held = Session.objects.filter(account__in=accounts)
+        held = Session.objects.filter(account__in=self._asked.asker.accounts)
         total = held.aggregate(total=Sum("message_count"))["total"] or 0
-        return {
-            form: _weight(total, self._count(keyed, form)) for form in self._asked.matcher.words
-        }
+        return {form: _weight(total, self._count(form)) for form in self._asked.matcher.words}
 
-    @staticmethod
-    def _count(keyed: Sequence[Keyed], form: str) -> int:
-        return sum(index().count(one.token(form), _COUNTED) for one in keyed)
+    def _count(self, form: str) -> int:
+        """Return how many of the asker's own messages have a word; none where none is counted."""
+        reader = self._asked.reader
+        if reader is None:
+            return 0
+        keyed = {row.pk: keyring.account_keys(row).search for row in self._asked.asker.accounts}
+        return sum(reader.count(pk, one.token(form), _COUNTED) for pk, one in keyed.items())
 
 
 def _weight(total: int, count: int) -> float:

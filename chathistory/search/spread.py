@@ -67,5 +67,5 @@ def _best(opened: Iterable[Found], words: list[Node]) -> list[Found]:
     every = frozenset(range(len(words)))
     whole = [said for said in held.values() if reduce(or_, (which for which, _ in said)) == every]
     best = [max(said, key=lambda one: len(one[0])) for said in whole]
-    best.sort(key=lambda one: (-len(one[0]), -one[1].candidate.place))
+    best.sort(key=lambda one: (len(one[0]), one[1].candidate.position), reverse=True)
     return [one for _which, one in best]

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chathistory import bulk
-from chathistory.models import Message
+from chathistory.models import Account, Message
 
-from .base import Doc, Either, Match, Wanted
+from .atrest import AtRest
+from .base import Doc, Either, Match, Piece, Wanted
 
 #: The tables in which FTS5 keeps the tokens, as blobs named ``block``.
 DATA = ("chathistory_fts_data", "chathistory_fts_title_data")
 #: A row for each removal whose tokens have not left the files yet.
 _DUE = "chathistory_fts_due"
 _PAGES = 200  # of 4 kB, written by one step of a merge: some 20 ms
-_OPTIONS = "content='', detail=none, columnsize=0, tokenize='ascii'"
+#: How FTS5 keeps them: sorted, distinct, without order or number.
+OPTIONS = "content='', detail=none, columnsize=0, tokenize='ascii'"
 _AUTOMERGE = (
     8  # segments of a level before they merge: 4 costs an import 7 % more, 16 gains nothing
 )
@@ -26,10 +28,16 @@ _AUTOMERGE = (
 class SqliteIndex:
     """Contentless FTS5. Deleting hands the same tokens in again (SQLite 3.40 has no other way)."""
 
+    at_rest = True
+
+    def reader(self, owners: Sequence[Account]) -> AtRest:
+        """Return what reads it, whosever the texts."""
+        return AtRest(self)
+
     def create(self) -> None:
         """Make the tables where they are missing."""
         for table in _tables():
-            self._run(f"CREATE VIRTUAL TABLE IF NOT EXISTS {table} USING fts5(t, {_OPTIONS})")
+            self._run(f"CREATE VIRTUAL TABLE IF NOT EXISTS {table} USING fts5(t, {OPTIONS})")
             self._run(f"INSERT INTO {table}({table}, rank) VALUES ('automerge', {_AUTOMERGE})")  # noqa: S608
         self._run(f"CREATE TABLE IF NOT EXISTS {_DUE} (id INTEGER PRIMARY KEY)")
 
@@ -84,11 +92,11 @@ class SqliteIndex:
         """Rewrite the index step by step: a negative number begins with all there is by now."""
         return all(self._merge(table, step) for table in _tables())
 
-    def join(self, match: Match, *, titles: bool = False) -> tuple[str, str, list[object]]:
-        """Return ``(from clause, where clause, parameters)`` with the place as ``hit.place``."""
+    def join(self, match: Match, *, titles: bool = False) -> Piece:
+        """Return all that matches."""
         table = _tables()[titles]
         source = f"(SELECT rowid AS place FROM {table} WHERE {table} MATCH %s) AS hit"  # noqa: S608
-        return source, "1=1", [_expression(match)]
+        return Piece(source, "1=1", [expression(match)])
 
     def count(self, token: str, cap: int) -> int:
         """Return how many texts hold ``token``, counting no further than ``cap``."""
@@ -134,7 +142,7 @@ def _tables() -> tuple[str, str]:
     return "chathistory_fts", "chathistory_fts_title"
 
 
-def _expression(match: Match) -> str:
+def expression(match: Match) -> str:
     """Return an FTS5 expression. Tokens are hex digits, so nothing in it needs escaping."""
     owners = " OR ".join(map(_all, match.wanted))
     if not match.unwanted:

@@ -6,17 +6,18 @@ the tokens that went in; of a text that no longer opens they are read back from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from chathistory import bulk, keyring, records, text
 from chathistory.exceptions import Damaged
 from chathistory.models import Message, Session
 
-from .base import TITLE_VERSION, VERSION, Doc, index
+from .base import Doc, index, stored, version
 
 _AT_ONCE = 500
 
@@ -24,7 +25,7 @@ _AT_ONCE = 500
 def drop(messages: Sequence[Message]) -> None:
     """Take messages out of the index; their sessions, with the account, must be at hand."""
     held = [row for row in messages if row.indexed]
-    _take_out(held, _text, {row.place: row for row in held}, titles=False)
+    _take_out(held, message_tokens, {row.place: row for row in held}, titles=False)
 
 
 def drop_titles(sessions: Sequence[Session]) -> None:
@@ -36,7 +37,7 @@ def drop_titles(sessions: Sequence[Session]) -> None:
 def add(messages: Sequence[Message]) -> list[Message]:
     """Put messages into the index that are not in it; return those that do not open."""
     waiting = [row for row in messages if not row.indexed and not row.deleted_at and row.revision]
-    return _put_in(waiting, _text, titles=False)
+    return _put_in(waiting, message_tokens, titles=False)
 
 
 def add_titles(sessions: Sequence[Session]) -> list[Session]:
@@ -86,6 +87,24 @@ def fill(step: Callable[[int], None] = lambda _done: None) -> list[Any]:
     return closed
 
 
+def settle() -> None:
+    """Bring what is at rest after the backend that the site has chosen.
+
+    Where nothing may stand at rest, what another backend left is forgotten, at once; where
+    everything should, what is missing goes in. Raises MasterKeyError.
+    """
+    if index().at_rest:
+        fill()
+        return
+    held = Message.objects.filter(indexed__gt=0), Session.objects.filter(indexed__gt=0)
+    if any(rows.exists() for rows in held):
+        with transaction.atomic(using=bulk.connection(Message).alias):
+            for rows in held:
+                rows.update(indexed=0)
+            stored().clear()
+            stored().mark()
+
+
 def _batches(rows: QuerySet[Any, Any]) -> Iterable[list[Any]]:
     """Yield rows by their keys: those that went in are no longer among them."""
     last = 0
@@ -109,17 +128,13 @@ def _take_out(
 
 
 def _put_in(waiting: Sequence[Any], read: Callable[[Any], str], *, titles: bool) -> list[Any]:
-    _load_keys(waiting)
-    docs, found, closed = [], [], []
-    for row in waiting:
-        try:
-            docs.append(Doc(row.pk if titles else row.place, read(row)))
-            found.append(row)
-        except Damaged:
-            closed.append(row)
-    index().add(docs, titles=titles)
-    _note(found, TITLE_VERSION if titles else VERSION)
-    return closed
+    found = dict(opened(waiting, read))
+    index().add(
+        [Doc(row.pk if titles else row.place, said) for row, said in found.items()], titles=titles
+    )
+    if index().at_rest:
+        _note(list(found), version(titles=titles))
+    return [row for row in waiting if row not in found]
 
 
 def _note(rows: Sequence[Any], version: int) -> None:
@@ -128,7 +143,18 @@ def _note(rows: Sequence[Any], version: int) -> None:
     bulk.update_all(rows, ["indexed"])
 
 
-def _text(row: Message) -> str:
+def opened(rows: Sequence[Any], read: Callable[[Any], str]) -> Iterator[tuple[Any, str]]:
+    """Yield the rows that open, with what ``read`` makes of them; their accounts at hand."""
+    _load_keys(rows)
+    for row in rows:
+        try:
+            yield row, read(row)
+        except Damaged:
+            continue
+
+
+def message_tokens(row: Message) -> str:
+    """Return the tokens that a message is found by. Raises Damaged."""
     keyed = keyring.account_keys(row.session.account).search
     return keyed.of_text(records.content_of(records.open_packed(row, row.session)))
 

@@ -32,7 +32,7 @@ def test_it_describes_us_and_not_the_rest_of_the_site(api: Api) -> None:
     served = api.get("schema", format="json").json()
     assert served["openapi"].startswith("3.")
     assert all(path.startswith(ROOT) for path in served["paths"])
-    assert len(served["paths"]) == 24
+    assert len(served["paths"]) == 25
     assert api.get("schema").status_code == 200
 
 

@@ -11,6 +11,8 @@ from chathistory.actions import sessions
 from chathistory.search import facets
 from chathistory.search.find import search
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 @pytest.fixture
 def chats(alice, bob, talk, invite, settings):

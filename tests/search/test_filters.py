@@ -15,6 +15,8 @@ from chathistory.search import find
 from chathistory.search.find import search
 from tests.search import brute
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 CODE = "zebra code\n```python\nprint(1)\n```\n"
 QUERIES = [
     *("role:user", "zebra role:assistant", "zebra -role:user", "role:user OR role:assistant"),

@@ -8,6 +8,8 @@ from chathistory import records
 from chathistory.search.find import search
 from tests.search import brute
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 SAID = (
     "The quick brown fox jumps over the lazy dog",
     "A fox is quick, and brown too",

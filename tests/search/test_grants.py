@@ -14,6 +14,8 @@ from chathistory.search.find import search
 from chathistory.search.tokens import all_forms
 from tests.search import brute
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 def found(user, query: str = "zebra") -> set:
     answer = search(user, query)

@@ -16,6 +16,8 @@ from chathistory.search import grouping
 from chathistory.search.find import search
 from tests.search import brute
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 TEXTS = st.sampled_from(["zebra", "the lion"])
 
 

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from chathistory.actions import sessions
 from chathistory.models import Session, Share
 from chathistory.search import facets
-from chathistory.search.find import search
+from chathistory.search.find import search, within
 from tests.search import brute
+
+pytestmark = pytest.mark.usefixtures("backend")
 
 #: What only the sessions of this number hold: a word, a tag, a workflow, metadata.
 SECRETS = range(3)
@@ -36,10 +38,22 @@ QUERIES = [
 
 
 @pytest.mark.django_db
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(grants=GRANTS, is_member=st.booleans())
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    grants=GRANTS,
+    is_member=st.booleans(),
+    revoked=st.sets(st.sampled_from(SECRETS)),
+    trashed=st.sets(st.sampled_from(SECRETS), max_size=1),
+)
 def test_nothing_is_found_counted_or_told_of_what_one_may_not_read(
-    alice: Any, charlie: Any, talk: Any, invite: Any, grants: Any, is_member: bool
+    alice: Any,
+    charlie: Any,
+    talk: Any,
+    invite: Any,
+    grants: Any,
+    is_member: bool,
+    revoked: set[int],
+    trashed: set[int],
 ) -> None:
     Share.objects.all().delete()
     Session.objects.all().delete()
@@ -50,7 +64,14 @@ def test_nothing_is_found_counted_or_told_of_what_one_may_not_read(
     for number, to, verb, seconds in grants:
         ends = None if seconds is None else timezone.now() + timedelta(seconds=seconds)
         invite(chats[number], groups.get(to, charlie), verb, expires_at=ends)
+    search(charlie, "zebra")  # whatever is remembered of before
+    Share.objects.filter(session__in=[chats[n].pk for n in revoked]).delete()
+    for number in trashed:
+        sessions.delete(Session.objects.select_related("account").get(pk=chats[number].pk), alice)
     hidden = {n for n in SECRETS if not _may_read(n, grants, is_member=is_member)}
+    hidden |= revoked | trashed
+    for number in hidden:
+        assert within(charlie, "zebra", chats[number]) == ([], True)
     for query in QUERIES:
         _check(charlie, query, {chats[number].pk for number in hidden}, hidden)
 
