@@ -18,7 +18,7 @@ from chathistory.journal import Operation
 from chathistory.models import Message, Revision, Session
 from chathistory.records import Body
 from chathistory.search import upkeep
-from chathistory.search.base import TITLE_VERSION, VERSION, Doc, index
+from chathistory.search.base import Doc, Index, index
 from chathistory.search.tokens import Keyed
 from chathistory.states import State
 
@@ -110,6 +110,8 @@ class Run:
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     docs: list[Doc] = field(default_factory=list)
+    #: As it is within this transaction.
+    index: Index = field(default_factory=index)
 
     def add(
         self, op: Operation, session: Session, drafts: Iterable[Draft], places: Iterator[int]
@@ -126,7 +128,7 @@ class Run:
             context = records.body_context(draft.uuid, session.uuid, draft.role, draft.revision)
             body = crypto.seal_packed(key, draft.codec, draft.packed, context)
             changed = op.record("message", draft.uuid, session=session)
-            indexed = 0 if draft.deleted_at else VERSION
+            indexed = 0 if draft.deleted_at else self.index.generations.newest
             self.rows.append(
                 (
                     *(op.account.pk, session.pk, draft.uuid, session.last_seq, parent, draft.role),
@@ -143,7 +145,7 @@ class Run:
     def insert(self) -> int | None:
         """Write and index them; return the key of a lone row, for the others keep theirs."""
         pk = bulk.insert(Message, _MESSAGE, self.rows)
-        index().add(self.docs)
+        self.index.add(self.docs)
         return pk
 
 
@@ -194,10 +196,10 @@ def index_title(session: Session) -> None:
     if not upkeep.is_titled(session):
         return
     try:
-        session.indexed = TITLE_VERSION
+        session.indexed = upkeep.number(titles=True)
         tokens = upkeep.title_tokens(session)
     except Damaged:  # the metadata: the title is found all the same
-        session.indexed = 1
+        session.indexed -= 1
         tokens = upkeep.title_tokens(session)
     index().add([Doc(session.pk, tokens)], titles=True)
 
@@ -215,7 +217,7 @@ def unindex(message: Message, session: Session) -> None:
     if message.indexed and mine.update(indexed=0):
         keyed = keyring.account_keys(session.account).search
         content = records.content_of(records.open_packed(message, session))
-        index().remove([Doc(message.place, keyed.of_text(content))])
+        index().remove([upkeep.doc(message, keyed.of_text(content))])
         message.indexed = 0
 
 

@@ -7,22 +7,28 @@ once, exactly as they went in; ``Message.indexed`` says which, within the same t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from chathistory import bulk
 from chathistory.models import Message
 
+if TYPE_CHECKING:
+    from .generations import Generations
+
 #: Raised when words are cut or keyed otherwise; a new version is a new index beside the old.
 VERSION = 1
-#: The same of titles: 1 holds the title alone, 2 also the texts in the session's metadata.
-TITLE_VERSION = 2
 
 
 class Doc(NamedTuple):
-    """One indexed text: ``place`` of a message (or key of a session), tokens by spaces."""
+    """One indexed text: ``place`` of a message (or key of a session), tokens by spaces.
+
+    ``generation`` is the number of the newest index that it is in; without one it is meant
+    whatever index is written to.
+    """
 
     place: int
     tokens: str
+    generation: int | None = None
 
 
 class Either(NamedTuple):
@@ -48,6 +54,10 @@ class Match(NamedTuple):
 class Index(Protocol):
     """Where keyed tokens are kept."""
 
+    @property
+    def generations(self) -> Generations:
+        """The indexes there are: one in use, and perhaps one that is filled beside it."""
+
     def create(self) -> None:
         """Make the tables where they are missing."""
 
@@ -55,16 +65,28 @@ class Index(Protocol):
         """Forget everything."""
 
     def add(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
-        """Add texts that are not in the index."""
+        """Add texts to those indexes that they are not in."""
 
     def remove(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
-        """Remove texts by exactly the tokens that went in."""
+        """Remove texts from those indexes that they are in, by exactly the tokens that went in."""
 
     def read(self, places: Sequence[int], *, titles: bool = False) -> list[Doc]:
         """Return what is indexed under these places, for texts that no longer open.
 
         On SQLite it walks the whole index; on PostgreSQL a place may have two texts.
         """
+
+    def begin(self) -> None:
+        """Make an index beside the one in use, or go on with the one there is. Raises Conflict."""
+
+    def switch(self) -> None:
+        """Take the one beside into use."""
+
+    def drop(self, step: Callable[[], None]) -> bool:
+        """Remove those out of use, in bounded steps; return whether none is left."""
+
+    def tend(self, step: Callable[[], None]) -> None:
+        """Merge what is due, in bounded steps, so that nobody who writes has to."""
 
     def mark(self) -> None:
         """Note, within the removing transaction, that what was removed must leave the files."""

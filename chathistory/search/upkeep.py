@@ -1,7 +1,7 @@
 """Bringing the index after rows that were changed beneath it: many at a time.
 
-``Message.indexed`` and ``Session.indexed`` say what the index holds. Taking out hands over exactly
-the tokens that went in; of a text that no longer opens they are read back from the index.
+``Message.indexed`` and ``Session.indexed`` say what the index holds (see ``generations``). Taking
+out hands over exactly the tokens that went in; of a text that no longer opens they are read back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chathistory import bulk, keyring, records, text
 from chathistory.exceptions import Damaged
 from chathistory.models import Message, Session
 
-from .base import TITLE_VERSION, VERSION, Doc, index
+from .base import Doc, index
 
 _AT_ONCE = 500
 
@@ -35,14 +35,36 @@ def drop_titles(sessions: Sequence[Session]) -> None:
 
 def add(messages: Sequence[Message]) -> list[Message]:
     """Put messages into the index that are not in it; return those that do not open."""
-    waiting = [row for row in messages if not row.indexed and not row.deleted_at and row.revision]
+    waiting = _outside([row for row in messages if not row.deleted_at and row.revision])
     return _put_in(waiting, _text, titles=False)
 
 
 def add_titles(sessions: Sequence[Session]) -> list[Session]:
     """Put sessions' titles into the index that are not in it; return those that do not open."""
-    waiting = [row for row in sessions if not row.indexed and is_titled(row)]
+    waiting = _outside(list(filter(is_titled, sessions)))
     return _put_in(waiting, title_tokens, titles=True)
+
+
+def is_in(row: Message | Session) -> bool:
+    """Tell whether a message or a session's title is in the index in use."""
+    return generation(row) >= index().generations.live.number
+
+
+def generation(row: Message | Session) -> int:
+    """Return the number of the newest index that a message, or a session's title, is in."""
+    return (row.indexed + 1) // 2 if isinstance(row, Session) else row.indexed
+
+
+def doc(row: Message | Session, tokens: str) -> Doc:
+    """Return what a message or a session is known by in the index, and where it is by now."""
+    place = row.pk if isinstance(row, Session) else row.place
+    return Doc(place, tokens, generation(row))
+
+
+def number(*, titles: bool = False) -> int:
+    """Return what ``indexed`` is of a message, or a session, that is put in at this moment."""
+    newest = index().generations.newest
+    return 2 * newest if titles else newest
 
 
 def is_titled(session: Session) -> bool:
@@ -53,17 +75,17 @@ def is_titled(session: Session) -> bool:
 def title_tokens(session: Session) -> str:
     """Return the tokens that the index of titles holds of a session, or should hold.
 
-    Those of its title, and but for version 1 of the texts in its metadata. Raises Damaged.
+    Those of its title, and unless that went in alone of the texts in its metadata. Raises Damaged.
     """
     title = records.title_of(session) if session.title is not None else ""
-    found = text.strings(records.metadata_of(session)) if session.indexed != 1 else ()
+    found = text.strings(records.metadata_of(session)) if session.indexed % 2 == 0 else ()
     return keyring.account_keys(session.account).search.of_text("\n".join([title, *found]))
 
 
 def title_docs(session: Session) -> list[Doc]:
     """Return what is to be taken out of the index of titles for a session that is in it."""
     try:
-        return [Doc(session.pk, title_tokens(session))]
+        return [doc(session, title_tokens(session))]
     except Damaged:
         return index().read([session.pk], titles=True)
 
@@ -73,9 +95,10 @@ def fill(step: Callable[[int], None] = lambda _done: None) -> list[Any]:
 
     ``step`` is told from time to time how many rows were looked at.
     """
-    said = Message.objects.filter(indexed=0, deleted_at=None, revision__gt=0)
+    live = index().generations.live.number
+    said = Message.objects.filter(indexed__lt=live, deleted_at=None, revision__gt=0)
     titled = Q(title__isnull=False) | Q(metadata__isnull=False)
-    named = Session.objects.filter(titled, indexed=0).select_related("account")
+    named = Session.objects.filter(titled, indexed__lt=2 * live - 1).select_related("account")
     closed: list[Any] = []
     done = 0
     for rows, put in ((said.select_related("session__account"), add), (named, add_titles)):
@@ -84,6 +107,15 @@ def fill(step: Callable[[int], None] = lambda _done: None) -> list[Any]:
             done += len(batch)
             step(done)
     return closed
+
+
+def _outside(rows: Sequence[Any]) -> list[Any]:
+    """Return the rows that are not in the index in use."""
+    live = index().generations.live.number
+    found = [row for row in rows if generation(row) < live]
+    for row in found:
+        row.indexed = 0
+    return found
 
 
 def _batches(rows: QuerySet[Any, Any]) -> Iterable[list[Any]]:
@@ -101,7 +133,7 @@ def _take_out(
     docs, lost = [], []
     for place, row in by_place.items():
         try:
-            docs.append(Doc(place, read(row)))
+            docs.append(doc(row, read(row)))
         except Damaged:
             lost.append(place)
     index().remove(docs + (index().read(lost, titles=titles) if lost else []), titles=titles)
@@ -113,18 +145,18 @@ def _put_in(waiting: Sequence[Any], read: Callable[[Any], str], *, titles: bool)
     docs, found, closed = [], [], []
     for row in waiting:
         try:
-            docs.append(Doc(row.pk if titles else row.place, read(row)))
+            docs.append(doc(row, read(row)))
             found.append(row)
         except Damaged:
             closed.append(row)
     index().add(docs, titles=titles)
-    _note(found, TITLE_VERSION if titles else VERSION)
+    _note(found, number(titles=titles) if found else 0)
     return closed
 
 
-def _note(rows: Sequence[Any], version: int) -> None:
+def _note(rows: Sequence[Any], number: int) -> None:
     for row in rows:
-        row.indexed = version
+        row.indexed = number
     bulk.update_all(rows, ["indexed"])
 
 
