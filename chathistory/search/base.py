@@ -6,7 +6,7 @@ once, exactly as they went in; ``Message.indexed`` says which, within the same t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from chathistory import bulk
@@ -55,6 +55,10 @@ class Index(Protocol):
     """Where keyed tokens are kept."""
 
     @property
+    def one_text(self) -> bool:
+        """Whether all that stands under one place is as one text."""
+
+    @property
     def generations(self) -> Generations:
         """The indexes there are: one in use, and perhaps one that is filled beside it."""
 
@@ -75,6 +79,18 @@ class Index(Protocol):
 
         On SQLite it walks the whole index; on PostgreSQL a place may have two texts.
         """
+
+    def is_sound(self) -> bool | None:
+        """Tell whether the index holds together; None where finding out would take too long."""
+
+    def postings(self, *, titles: bool = False) -> Iterator[list[tuple[int, str]]]:
+        """Yield each place with each of its tokens, many at a time; writers go on meanwhile."""
+
+    def held(self, place: int, tokens: Iterable[str], *, titles: bool = False) -> list[str]:
+        """Return the texts of one place: on SQLite as one, and as far as made of ``tokens``."""
+
+    def mend(self, place: int, found: list[str], wanted: list[str], *, titles: bool) -> None:
+        """Replace the texts of one place in the index in use by others."""
 
     def begin(self) -> None:
         """Make an index beside the one in use, or go on with the one there is. Raises Conflict."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -67,6 +67,8 @@ class Generations(NamedTuple):
 class GenerationalIndex(ABC):
     """What both databases' indexes have in common: in which of them what is to be done."""
 
+    one_text = False
+
     @cached_property
     def generations(self) -> Generations:
         """The indexes there are, as long as this object lives: within one transaction."""
@@ -81,7 +83,8 @@ class GenerationalIndex(ABC):
         """Make the tables where they are missing."""
         self._run(
             f"CREATE TABLE IF NOT EXISTS {TABLE} (number integer PRIMARY KEY,"
-            " version integer NOT NULL, state varchar(16) NOT NULL, since double precision NOT NULL)"
+            " version integer NOT NULL, state varchar(16) NOT NULL,"
+            " since double precision NOT NULL)"
         )
         if not self._fetch(f"SELECT 1 FROM {TABLE}"):  # noqa: S608
             self._insert(1, _FIRST if self._exists(1) else base.VERSION, "live")
@@ -104,14 +107,16 @@ class GenerationalIndex(ABC):
     def add(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
         """Add texts to those indexes that they are not in."""
         for one in self.generations.written:
-            fresh = [doc for doc in docs if doc.generation is None or doc.generation < one.number]
+            fresh = [doc for doc in docs if (doc.generation or 0) < one.number]
             self._add(one.number, fresh, titles)
 
     def remove(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
         """Remove texts from those indexes that they are in, by exactly the tokens that went in."""
         for one in self.generations.written:
             if one.version == base.VERSION:
-                held = [doc for doc in docs if doc.generation is None or doc.generation >= one.number]
+                held = [
+                    doc for doc in docs if doc.generation is None or doc.generation >= one.number
+                ]
                 self._remove(one.number, held, titles)
 
     def read(self, places: Sequence[int], *, titles: bool = False) -> list[Doc]:
@@ -122,6 +127,22 @@ class GenerationalIndex(ABC):
             rest = [place for place in places if place not in known]
             found += self._read(one.number, rest, titles) if rest else []
         return found
+
+    # What the one in use holds, for whoever compares
+
+    def postings(self, *, titles: bool = False) -> Iterator[list[tuple[int, str]]]:
+        """Yield each place with each of its tokens, many at a time; writers go on meanwhile."""
+        return self._postings(self.generations.live.number, titles)
+
+    def held(self, place: int, tokens: Iterable[str], *, titles: bool = False) -> list[str]:
+        """Return the texts of one place, as far as they are made of ``tokens`` on SQLite."""
+        return self._held(self.generations.live.number, place, tokens, titles)
+
+    def mend(self, place: int, found: list[str], wanted: list[str], *, titles: bool) -> None:
+        """Replace the texts of one place by others."""
+        number = self.generations.live.number
+        self._remove(number, [Doc(place, one) for one in dict.fromkeys(found)], titles)
+        self._add(number, [Doc(place, one) for one in wanted], titles)
 
     # One beside the other
 
@@ -194,6 +215,15 @@ class GenerationalIndex(ABC):
             found: list[tuple[int, ...]] = cursor.fetchall()
         return found
 
+    @abstractmethod
+    def _postings(self, number: int, titles: bool) -> Iterator[list[tuple[int, str]]]:
+        """Yield each place in one index with each of its tokens."""
+
+    @abstractmethod
+    def _held(self, number: int, place: int, tokens: Iterable[str], titles: bool) -> list[str]:
+        """Return the texts of one place in one index."""
+
+    @abstractmethod
     def _wait_for_writers(self) -> None:
         """Return when nobody writes any more who began before this. Raises Conflict."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db import OperationalError, transaction
 from django.utils.translation import gettext as _
@@ -16,6 +16,7 @@ from .base import Doc, Either, Match, Wanted
 from .generations import TABLE, GenerationalIndex
 
 _TRIES, _PAUSE = 30, 0.5
+
 
 class PostgresIndex(GenerationalIndex):
     """One row per text; two texts of one place stay two rows, told apart by their tokens.
@@ -60,7 +61,8 @@ class PostgresIndex(GenerationalIndex):
         """Return how many texts hold ``token``, counting no further than ``cap``."""
         table = tables(self.generations.live.number)[0]
         found = f"SELECT 1 FROM {table} WHERE t @> %s::bigint[] LIMIT %s"  # noqa: S608
-        return self._fetch(f"SELECT count(*) FROM ({found}) AS found", [_numbers([token]), cap])[0][0]  # noqa: S608
+        sql = f"SELECT count(*) FROM ({found}) AS found"  # noqa: S608
+        return self._fetch(sql, [_numbers([token]), cap])[0][0]
 
     def _exists(self, number: int) -> bool:
         return self._fetch("SELECT to_regclass(%s)", [tables(number)[0]]) != [(None,)]
@@ -99,6 +101,23 @@ class PostgresIndex(GenerationalIndex):
         with bulk.connection(Message).cursor() as cursor:
             cursor.execute(sql, [list(places)])
             return [Doc(place, _tokens(found), number) for place, found in cursor.fetchall()]
+
+    def is_sound(self) -> bool | None:
+        """The server sees to that."""
+        return True
+
+    def _postings(self, number: int, titles: bool) -> Iterator[list[tuple[int, str]]]:
+        sql = (
+            f"SELECT place, t FROM {tables(number)[titles]} WHERE place > %s"  # noqa: S608
+            " ORDER BY place FETCH FIRST 1000 ROWS WITH TIES"
+        )
+        last = -(2**63)
+        while rows := self._fetch(sql, [last]):
+            last = rows[-1][0]
+            yield [(place, f"{one:012x}") for place, found in rows for one in found]  # type: ignore[attr-defined]
+
+    def _held(self, number: int, place: int, tokens: Iterable[str], titles: bool) -> list[str]:
+        return [doc.tokens for doc in self._read(number, [place], titles) if doc.tokens]
 
     def _wait_for_writers(self) -> None:
         """Lock for a moment what each of them has read, and holds until they commit."""

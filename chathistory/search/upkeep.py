@@ -24,7 +24,7 @@ _AT_ONCE = 500
 def drop(messages: Sequence[Message]) -> None:
     """Take messages out of the index; their sessions, with the account, must be at hand."""
     held = [row for row in messages if row.indexed]
-    _take_out(held, _text, {row.place: row for row in held}, titles=False)
+    _take_out(held, tokens_of, {row.place: row for row in held}, titles=False)
 
 
 def drop_titles(sessions: Sequence[Session]) -> None:
@@ -36,7 +36,7 @@ def drop_titles(sessions: Sequence[Session]) -> None:
 def add(messages: Sequence[Message]) -> list[Message]:
     """Put messages into the index that are not in it; return those that do not open."""
     waiting = _outside([row for row in messages if not row.deleted_at and row.revision])
-    return _put_in(waiting, _text, titles=False)
+    return _put_in(waiting, tokens_of, titles=False)
 
 
 def add_titles(sessions: Sequence[Session]) -> list[Session]:
@@ -80,6 +80,23 @@ def title_tokens(session: Session) -> str:
     title = records.title_of(session) if session.title is not None else ""
     found = text.strings(records.metadata_of(session)) if session.indexed % 2 == 0 else ()
     return keyring.account_keys(session.account).search.of_text("\n".join([title, *found]))
+
+
+def whole_title(session: Session) -> tuple[str | None, bool]:
+    """Return what should be in the index of a session, and whether that is its title alone.
+
+    None where not even that opens.
+    """
+    kept = session.indexed
+    try:
+        for alone in (False, True):
+            session.indexed = int(alone)
+            tokens = records.or_damaged(title_tokens, session)
+            if tokens is not None:
+                return tokens, alone
+    finally:
+        session.indexed = kept
+    return None, False
 
 
 def title_docs(session: Session) -> list[Doc]:
@@ -129,7 +146,7 @@ def _batches(rows: QuerySet[Any, Any]) -> Iterable[list[Any]]:
 def _take_out(
     held: Sequence[Any], read: Callable[[Any], str], by_place: dict[int, Any], *, titles: bool
 ) -> None:
-    _load_keys(held)
+    load_keys(held)
     docs, lost = [], []
     for place, row in by_place.items():
         try:
@@ -137,35 +154,48 @@ def _take_out(
         except Damaged:
             lost.append(place)
     index().remove(docs + (index().read(lost, titles=titles) if lost else []), titles=titles)
-    _note(held, 0)
+    note(held, 0)
+
+
+def cut(messages: Sequence[Message]) -> tuple[list[tuple[Message, Doc]], list[Message]]:
+    """Return messages with what is to be put in, and those that do not open."""
+    found, closed = _cut(messages, tokens_of)
+    return found, closed
 
 
 def _put_in(waiting: Sequence[Any], read: Callable[[Any], str], *, titles: bool) -> list[Any]:
-    _load_keys(waiting)
-    docs, found, closed = [], [], []
-    for row in waiting:
-        try:
-            docs.append(doc(row, read(row)))
-            found.append(row)
-        except Damaged:
-            closed.append(row)
-    index().add(docs, titles=titles)
-    _note(found, number(titles=titles) if found else 0)
+    found, closed = _cut(waiting, read)
+    if found:
+        index().add([one for _row, one in found], titles=titles)
+        note([row for row, _one in found], number(titles=titles))
     return closed
 
 
-def _note(rows: Sequence[Any], number: int) -> None:
+def _cut(rows: Sequence[Any], read: Callable[[Any], str]) -> tuple[list[Any], list[Any]]:
+    load_keys(rows)
+    found, closed = [], []
+    for row in rows:
+        try:
+            found.append((row, doc(row, read(row))))
+        except Damaged:
+            closed.append(row)
+    return found, closed
+
+
+def note(rows: Sequence[Any], number: int) -> None:
+    """Save the number of the newest index that rows are in."""
     for row in rows:
         row.indexed = number
     bulk.update_all(rows, ["indexed"])
 
 
-def _text(row: Message) -> str:
+def tokens_of(row: Message) -> str:
+    """Return the tokens of a message; its session, with the account, at hand. Raises Damaged."""
     keyed = keyring.account_keys(row.session.account).search
     return keyed.of_text(records.content_of(records.open_packed(row, row.session)))
 
 
-def _load_keys(rows: Sequence[Any]) -> None:
+def load_keys(rows: Sequence[Any]) -> None:
     """Load the keys of the rows' sessions, an account's in one query; without, they do not open."""
     sessions = {(one := getattr(row, "session", row)).pk: one for row in rows}
     ordered = sorted(sessions.values(), key=_account)
