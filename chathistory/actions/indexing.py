@@ -221,4 +221,5 @@ def _held(row: Session) -> list[Doc] | None:
 
 
 def _title_tokens(row: Session) -> str | None:
-    return records.or_damaged(upkeep.title_tokens, row)
+    tokens: str | None = records.or_damaged(upkeep.title_tokens, row)
+    return tokens

@@ -145,7 +145,7 @@ class Comparison:
             self._step()
 
     def _bucket(self, place: int) -> int:
-        return (place * 0x9E3779B97F4A7C15 & _ALL) * self._buckets >> 64
+        return int((place * 0x9E3779B97F4A7C15 & _ALL) * self._buckets >> 64)
 
     def _settle(self, place: int, tokens: Sequence[str]) -> None:
         """Look once more where nobody can write meanwhile, and mend."""
@@ -223,7 +223,8 @@ def _tokens(row: Any) -> str | None:
         return upkeep.whole_title(row)[0] if upkeep.is_titled(row) else ""
     if row.deleted_at or not row.revision:
         return ""
-    return records.or_damaged(upkeep.tokens_of, row)
+    tokens: str | None = records.or_damaged(upkeep.tokens_of, row)
+    return tokens
 
 
 def _should(row: Any, tokens: str) -> bool:

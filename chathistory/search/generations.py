@@ -14,7 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -209,10 +209,10 @@ class GenerationalIndex(ABC):
         with bulk.connection(Message).cursor() as cursor:
             cursor.execute(sql)
 
-    def _fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[int, ...]]:
+    def _fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with bulk.connection(Message).cursor() as cursor:
             cursor.execute(sql, list(parameters))
-            found: list[tuple[int, ...]] = cursor.fetchall()
+            found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
 
     @abstractmethod

@@ -62,7 +62,7 @@ class PostgresIndex(GenerationalIndex):
         table = tables(self.generations.live.number)[0]
         found = f"SELECT 1 FROM {table} WHERE t @> %s::bigint[] LIMIT %s"  # noqa: S608
         sql = f"SELECT count(*) FROM ({found}) AS found"  # noqa: S608
-        return self._fetch(sql, [_numbers([token]), cap])[0][0]
+        return int(self._fetch(sql, [_numbers([token]), cap])[0][0])
 
     def _exists(self, number: int) -> bool:
         return self._fetch("SELECT to_regclass(%s)", [tables(number)[0]]) != [(None,)]
@@ -114,7 +114,7 @@ class PostgresIndex(GenerationalIndex):
         last = -(2**63)
         while rows := self._fetch(sql, [last]):
             last = rows[-1][0]
-            yield [(place, f"{one:012x}") for place, found in rows for one in found]  # type: ignore[attr-defined]
+            yield [(place, f"{one:012x}") for place, found in rows for one in found]
 
     def _held(self, number: int, place: int, tokens: Iterable[str], titles: bool) -> list[str]:
         return [doc.tokens for doc in self._read(number, [place], titles) if doc.tokens]

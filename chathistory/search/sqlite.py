@@ -53,7 +53,8 @@ class SqliteIndex(GenerationalIndex):
 
     def marked(self) -> int | None:
         """Return the newest mark, or None where nothing removed is left in the files."""
-        return self._fetch(f"SELECT max(id) FROM {_DUE}")[0][0]  # noqa: S608
+        found: int | None = self._fetch(f"SELECT max(id) FROM {_DUE}")[0][0]  # noqa: S608
+        return found
 
     def unmark(self, mark: int) -> None:
         """Take away this mark and older ones."""
@@ -86,7 +87,7 @@ class SqliteIndex(GenerationalIndex):
         """Return how many texts hold ``token``, counting no further than ``cap``."""
         table = tables(self.generations.live.number)[0]
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH %s LIMIT %s)"  # noqa: S608
-        return self._fetch(sql, [f'"{token}"', cap])[0][0]
+        return int(self._fetch(sql, [f'"{token}"', cap])[0][0])
 
     def is_sound(self) -> bool | None:
         """Let FTS5 check itself: of a large index it would make writers wait for seconds."""
@@ -106,8 +107,8 @@ class SqliteIndex(GenerationalIndex):
         sql = f"SELECT doc, term FROM temp.{self._vocabulary(number, titles)}"  # noqa: S608
         starts = [f"{n:02x}" for n in range(1, 256)]
         for start, end in pairwise(["", *starts, "g"]):
-            yield self._fetch(f"{sql} WHERE term >= %s AND term < %s", [start, end])  # type: ignore[misc]
-        yield self._fetch(f"{sql} WHERE term >= %s", ["g"])  # type: ignore[misc]
+            yield self._fetch(f"{sql} WHERE term >= %s AND term < %s", [start, end])
+        yield self._fetch(f"{sql} WHERE term >= %s", ["g"])
 
     def _held(self, number: int, place: int, tokens: Iterable[str], titles: bool) -> list[str]:
         table = tables(number)[titles]
@@ -190,7 +191,7 @@ class SqliteIndex(GenerationalIndex):
         return 10 + 2 * self._pages(table) // _PAGES
 
     def _pages(self, table: str) -> int:
-        return self._fetch(f"SELECT count(*) FROM {table}_idx")[0][0]  # noqa: S608
+        return int(self._fetch(f"SELECT count(*) FROM {table}_idx")[0][0])  # noqa: S608
 
     def _step(self, table: str, pages: int) -> bool:
         """Merge so many pages; return whether there was anything to do (FTS5 6.7, 'merge')."""
