@@ -17,7 +17,7 @@ from django.utils import timezone
 from . import bulk, keyring, records, registry
 from .models import Account, Job, Message, Session
 from .registry import Finding
-from .search.base import VERSION, Match, index
+from .search.base import Match, index
 
 SESSIONS, MESSAGES, ACCOUNTS = 100, 200, 20  # the newest, opened at each start
 _WORDS = 8  # of a message that are looked for in the index
@@ -125,8 +125,11 @@ def search_index() -> Finding:
         left = Message.objects.filter(indexed__gt=0).exists()
         told = "the database still holds one; run `manage.py migrate`" if left else ""
         return Finding("search_index", not left, told)
+    known = index().generations
+    if not known.is_current:
+        return Finding("search_index", False, "it is of another version, and is to be made anew")
     rows = [row for row in _newest_messages() if row.deleted_at is None]
-    lagging = sum(row.indexed != VERSION for row in rows)
+    lagging = sum(row.indexed < known.live.number for row in rows)
     if lagging:
         return Finding("search_index", False, f"{lagging} of the newest messages are not in it")
     for row in rows:

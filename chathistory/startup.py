@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, router
 
 from chathistory import health
-from chathistory.actions import checking
+from chathistory.actions import checking, indexing
 from chathistory.exceptions import ChatHistoryError
 from chathistory.models import Message
 
@@ -63,7 +63,8 @@ def _check() -> health.Report:
 
 
 def _queue() -> None:
-    try:
-        checking.queue()
-    except (ChatHistoryError, DatabaseError) as error:
-        _log.warning("The full check could not be queued (%s).", type(error).__name__)
+    for name, queue in (("full check", checking.queue), ("re-index", indexing.queue)):
+        try:
+            queue()
+        except (ChatHistoryError, DatabaseError) as error:
+            _log.warning("The %s could not be queued (%s).", name, type(error).__name__)

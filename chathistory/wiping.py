@@ -16,7 +16,7 @@ from . import bulk, dirtypages
 from .dirtypages import Dirty
 from .fields import SealedField
 from .models import Message
-from .search.sqlite import DATA
+from .search.sqlite import SqliteIndex
 
 _ROUNDS = 5
 _AT_ONCE = 50  # pages of one transaction
@@ -82,7 +82,7 @@ def wipe(step: Callable[[], None]) -> bool:
 
 def _tables() -> list[_Table]:
     """Return the tables that hold records or tokens."""
-    blobs: dict[str, str] = dict.fromkeys(DATA, "block")
+    blobs: dict[str, str] = dict.fromkeys(SqliteIndex().data_tables(), "block")
     for model in apps.get_app_config("chathistory").get_models():
         sealed = [one for one in model._meta.local_fields if isinstance(one, SealedField)]
         if sealed:

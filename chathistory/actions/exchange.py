@@ -20,7 +20,7 @@ from chathistory.models import Account, Message, Session
 from chathistory.querysets import require
 from chathistory.records import Body
 from chathistory.search import upkeep
-from chathistory.search.base import Doc, index, version
+from chathistory.search.base import Doc, index
 from chathistory.states import State
 
 from . import accounts, lifecycle, pipeline, retention
@@ -358,9 +358,9 @@ def _entitle(part: Part) -> list[Doc]:
     if title:
         pipeline.unindex_title(session)
         records.set_column(session, "title", title)
-    if session.indexed or not upkeep.is_titled(session):
+    if not upkeep.is_titled(session) or (session.indexed and upkeep.is_in(session)):
         return []
-    session.indexed = version(titles=True)
+    session.indexed = upkeep.number(titles=True)
     return [Doc(session.pk, upkeep.title_tokens(session))]
 
 

@@ -14,7 +14,8 @@ from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
 from chathistory.querysets import require
 from chathistory.records import Body
-from chathistory.search.base import Doc, index, version
+from chathistory.search import upkeep
+from chathistory.search.base import Doc, index
 
 from . import accounts, packing, pipeline
 from .pipeline import FOLLOW, Draft, alive, lock, touch
@@ -172,7 +173,7 @@ def _replace(
     row.tokens, row.length, row.edited_at = text.count_tokens(content), len(content), op.at
     session.total_tokens += row.tokens
     index().add([Doc(row.place, tokens)])
-    row.indexed = version()
+    row.indexed = upkeep.number()
     row.changed = op.record("message", row.uuid, session=session, before=before)
     row.save()
     columns = ["total_tokens"]

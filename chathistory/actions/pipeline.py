@@ -18,7 +18,7 @@ from chathistory.journal import Operation
 from chathistory.models import Message, Revision, Session
 from chathistory.records import Body
 from chathistory.search import upkeep
-from chathistory.search.base import Doc, index, version
+from chathistory.search.base import Doc, Index, index
 from chathistory.search.tokens import Keyed
 from chathistory.states import State
 
@@ -110,6 +110,8 @@ class Run:
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     docs: list[Doc] = field(default_factory=list)
+    #: As it is within this transaction.
+    index: Index = field(default_factory=index)
 
     def add(
         self, op: Operation, session: Session, drafts: Iterable[Draft], places: Iterator[int]
@@ -119,7 +121,7 @@ class Run:
         The session's last_seq, head and counts follow, not yet saved.
         """
         key = keyring.session_key(op.account, session)
-        at_once = version()
+        at_once = self.index.generations.newest if self.index.at_rest else 0
         for draft, place in zip(drafts, places, strict=False):
             session.last_seq += 1
             parent = session.head_seq if draft.parent_seq == FOLLOW else draft.parent_seq
@@ -144,7 +146,7 @@ class Run:
     def insert(self) -> int | None:
         """Write and index them; return the key of a lone row, for the others keep theirs."""
         pk = bulk.insert(Message, _MESSAGE, self.rows)
-        index().add(self.docs)
+        self.index.add(self.docs)
         return pk
 
 
@@ -195,10 +197,10 @@ def index_title(session: Session) -> None:
     if not upkeep.is_titled(session):
         return
     try:
-        session.indexed = version(titles=True)
+        session.indexed = upkeep.number(titles=True)
         tokens = upkeep.title_tokens(session)
     except Damaged:  # the metadata: the title is found all the same
-        session.indexed = 1
+        session.indexed -= 1
         tokens = upkeep.title_tokens(session)
     session.indexed = session.indexed if index().at_rest else 0
     index().add([Doc(session.pk, tokens)], titles=True)
@@ -217,7 +219,7 @@ def unindex(message: Message, session: Session) -> None:
     if message.indexed and mine.update(indexed=0):
         keyed = keyring.account_keys(session.account).search
         content = records.content_of(records.open_packed(message, session))
-        index().remove([Doc(message.place, keyed.of_text(content))])
+        index().remove([upkeep.doc(message, keyed.of_text(content))])
         message.indexed = 0
 
 

@@ -125,7 +125,7 @@ def tokens_of(session: Session, messages: Sequence[Message]) -> dict[int, list[D
         if message.indexed:
             try:
                 text = records.content_of(records.open_packed(message, session))
-                found[message.pk] = [Doc(message.place, _tokens(session, text))]
+                found[message.pk] = [upkeep.doc(message, _tokens(session, text))]
             except Damaged:
                 lost[message.place] = message.pk
     for doc in index().read(_alone(lost)) if lost else []:

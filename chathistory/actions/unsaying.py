@@ -22,7 +22,8 @@ from chathistory.exceptions import Conflict
 from chathistory.journal import Operation
 from chathistory.models import Account, Change, Message, Revision, Session
 from chathistory.records import Body
-from chathistory.search.base import Doc, index, version
+from chathistory.search import upkeep
+from chathistory.search.base import Doc, index
 
 from . import pipeline, removing
 from .removing import CHUNK, Removed
@@ -226,7 +227,7 @@ def _put_back(
     message.tokens, message.length = text.count_tokens(body.content), len(body.content)
     session.total_tokens += message.tokens
     index().add([Doc(message.place, keyed.of_text(body.content))])
-    message.indexed = version()
+    message.indexed = upkeep.number()
     if session.head_seq == message.seq:
         records.set_column(session, "preview", text.preview_of(body.content))
     message.changed = op.record("message", message.uuid, session=session)

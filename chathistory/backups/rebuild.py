@@ -30,6 +30,7 @@ from chathistory.conf import settings
 from chathistory.exceptions import Conflict, Damaged, NotFound, Unavailable
 from chathistory.models import Account, Change, Message, Session
 from chathistory.search import upkeep
+from chathistory.search.base import index
 
 from . import contents, extract, images, proof, replay
 from .contents import Opened
@@ -238,6 +239,7 @@ class _Build:
         targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == app]
         if executor.migration_plan(targets):
             call_command("migrate", app, database=link.alias, verbosity=0, interactive=False)
+        index().create()
 
     def _prove_beyond(self, found: Opened, vector: dict[str, int]) -> None:
         """Read a segment of which nothing is wanted: that is what it has to say."""

@@ -56,10 +56,12 @@ class Asked:
         self.asker = Asker(own)
         keyed = [keyring.account_keys(row).search for row in self.owners.values()]
         wanted = [_wanted(one, tree) for one in keyed]
-        match = Match(wanted, _unwanted(keyed, tree), list(self.owners))
         #: Whether the index has a say: a query of filters alone has nothing to ask of it.
         self.is_indexed = indexed and bool(wanted and wanted[0]) and self.reader is not None
-        self.matcher = Matcher(tree, indexed=self.is_indexed)
+        # Of another version, it may still hold what is gone: nothing is taken out of it.
+        sure = self.is_indexed and self.reader is not None and self.reader.is_current
+        match = Match(wanted, _unwanted(keyed, tree) if sure else [], list(self.owners))
+        self.matcher = Matcher(tree, indexed=sure)
         self._only_titles = TITLES in conjuncts(tree)
         # Of a title alone the index cannot tell: it holds the texts of metadata too.
         self._titles = self._unsure if self._only_titles else self.matcher

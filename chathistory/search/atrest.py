@@ -15,6 +15,11 @@ class AtRest:
     def __init__(self, index: Index) -> None:
         self._index = index
 
+    @property
+    def is_current(self) -> bool:
+        """Whether its tokens are cut as in this release."""
+        return self._index.generations.is_current
+
     def pieces(
         self, match: Match, first: int, last: int, *, titles: bool = False, oldest: bool = False
     ) -> Iterator[Piece]:

@@ -8,26 +8,32 @@ the rows themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from chathistory import bulk
 from chathistory.conf import settings
 from chathistory.models import Account, Message
 
+if TYPE_CHECKING:
+    from .generations import Generations
+
 #: What a site may choose from: an index in its database, or one in each process's memory.
 BACKENDS = ("auto", "memory")
 #: Raised when words are cut or keyed otherwise; a new version is a new index beside the old.
 VERSION = 2
-#: The same of titles: 1 holds the title alone, 2 also the texts in the session's metadata.
-TITLE_VERSION = 2
 
 
 class Doc(NamedTuple):
-    """One indexed text: ``place`` of a message (or key of a session), tokens by spaces."""
+    """One indexed text: ``place`` of a message (or key of a session), tokens by spaces.
+
+    ``generation`` is the number of the newest index that it is in; without one it is meant
+    whatever index is written to.
+    """
 
     place: int
     tokens: str
+    generation: int | None = None
 
 
 class Either(NamedTuple):
@@ -64,6 +70,10 @@ class Piece(NamedTuple):
 class Reader(Protocol):
     """An index as one query reads it."""
 
+    @property
+    def is_current(self) -> bool:
+        """Whether it holds what this release would put in; else it may hold what is gone."""
+
     def pieces(
         self, match: Match, first: int, last: int, *, titles: bool = False, oldest: bool = False
     ) -> Iterator[Piece]:
@@ -91,6 +101,14 @@ class Index(Protocol):
         None where only the texts themselves can.
         """
 
+    @property
+    def one_text(self) -> bool:
+        """Whether all that stands under one place is as one text."""
+
+    @property
+    def generations(self) -> Generations:
+        """The indexes there are: one in use, and perhaps one that is filled beside it."""
+
     def create(self) -> None:
         """Make the tables where they are missing."""
 
@@ -98,16 +116,40 @@ class Index(Protocol):
         """Forget everything."""
 
     def add(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
-        """Add texts that are not in the index."""
+        """Add texts to those indexes that they are not in."""
 
     def remove(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
-        """Remove texts by exactly the tokens that went in."""
+        """Remove texts from those indexes that they are in, by exactly the tokens that went in."""
 
     def read(self, places: Sequence[int], *, titles: bool = False) -> list[Doc]:
         """Return what is indexed under these places, for texts that no longer open.
 
         On SQLite it walks the whole index; on PostgreSQL a place may have two texts.
         """
+
+    def is_sound(self) -> bool | None:
+        """Tell whether the index holds together; None where finding out would take too long."""
+
+    def postings(self, *, titles: bool = False) -> Iterator[list[tuple[int, str]]]:
+        """Yield each place with each of its tokens, many at a time; writers go on meanwhile."""
+
+    def held(self, place: int, tokens: Iterable[str], *, titles: bool = False) -> list[str]:
+        """Return the texts of one place: on SQLite as one, and as far as made of ``tokens``."""
+
+    def mend(self, place: int, found: list[str], wanted: list[str], *, titles: bool) -> None:
+        """Replace the texts of one place in the index in use by others."""
+
+    def begin(self) -> None:
+        """Make an index beside the one in use, or go on with the one there is. Raises Conflict."""
+
+    def switch(self) -> None:
+        """Take the one beside into use."""
+
+    def drop(self, step: Callable[[], None]) -> bool:
+        """Remove those out of use, in bounded steps; return whether none is left."""
+
+    def tend(self, step: Callable[[], None]) -> None:
+        """Merge what is due, in bounded steps, so that nobody who writes has to."""
 
     def mark(self) -> None:
         """Note, within the removing transaction, that what was removed must leave the files."""
@@ -150,10 +192,3 @@ def stored() -> Index:
     from .sqlite import SqliteIndex  # only one of the two is needed
 
     return SqliteIndex()
-
-
-def version(*, titles: bool = False) -> int:
-    """Return what ``indexed`` says of a text that has just gone in: 0 where it does not stay."""
-    if not index().at_rest:
-        return 0
-    return TITLE_VERSION if titles else VERSION

@@ -24,6 +24,7 @@ from chathistory.models import Account, Change, Message, Session
 
 from . import upkeep
 from .base import Doc, Index, Match, Piece, Reader
+from .generations import Generations
 from .shelf import Shelf, Text
 
 _AT_ONCE = 500  # rows read together
@@ -49,6 +50,16 @@ class MemoryIndex:
     at_rest = False
 
     def __init__(self, stored: Index) -> None:
+        self._stored = stored
+        self.one_text = stored.one_text
+        self.is_sound = stored.is_sound
+        self.postings = stored.postings
+        self.held = stored.held
+        self.mend = stored.mend
+        self.begin = stored.begin
+        self.switch = stored.switch
+        self.drop = stored.drop
+        self.tend = stored.tend
         self.create = stored.create
         self.clear = stored.clear
         self.remove = stored.remove
@@ -59,6 +70,11 @@ class MemoryIndex:
         self.merge = stored.merge
         self.join = stored.join
         self.count = stored.count
+
+    @property
+    def generations(self) -> Generations:
+        """Those that another backend has, or had."""
+        return self._stored.generations
 
     def add(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
         """Do nothing: whoever searches next reads the rows."""
@@ -76,6 +92,8 @@ class MemoryIndex:
 
 
 class _Reader:
+    is_current = True
+
     def __init__(self, kept: dict[int, _Kept]) -> None:
         self._kept = kept
         self._shelves = {pk: one.shelf for pk, one in kept.items() if one.shelf}

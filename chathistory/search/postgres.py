@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from django.db import OperationalError, transaction
+from django.utils.translation import gettext as _
 
 from chathistory import bulk
-from chathistory.models import Account, Message
+from chathistory.exceptions import Conflict
+from chathistory.models import Message
 
-from .atrest import AtRest
 from .base import Doc, Either, Match, Piece, Wanted
+from .generations import TABLE, GenerationalIndex
+
+_TRIES, _PAUSE = 30, 0.5
 
 
-class PostgresIndex:
+class PostgresIndex(GenerationalIndex):
     """One row per text; two texts of one place stay two rows, told apart by their tokens.
 
     Arrays are cast: of small numbers only, they would be sent as of another type.
     """
-
-    at_rest = True
-
-    def reader(self, owners: Sequence[Account]) -> AtRest:
-        """Return what reads it, whosever the texts."""
-        return AtRest(self)
-
-    def create(self) -> None:
-        """Make the tables where they are missing."""
-        for table in _tables():
-            self._run(
-                f"CREATE TABLE IF NOT EXISTS {table} (place bigint NOT NULL, t bigint[] NOT NULL)"
-            )
-            self._run(f"CREATE INDEX IF NOT EXISTS {table}_t ON {table} USING gin (t)")
-            self._run(f"CREATE INDEX IF NOT EXISTS {table}_place ON {table} (place)")
-
-    def clear(self) -> None:
-        """Forget everything."""
-        for table in _tables():
-            self._run(f"DELETE FROM {table}")  # noqa: S608
-
-    def add(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
-        """Add texts that are not in the index."""
-        sql = f"INSERT INTO {_tables()[titles]}(place, t) VALUES (%s, %s)"  # noqa: S608
-        self._many(sql, docs)
-
-    def remove(self, docs: Sequence[Doc], *, titles: bool = False) -> None:
-        """Remove texts by exactly the tokens that went in."""
-        sql = f"DELETE FROM {_tables()[titles]} WHERE place = %s AND t = %s::bigint[]"  # noqa: S608
-        self._many(sql, docs)
-
-    def read(self, places: Sequence[int], *, titles: bool = False) -> list[Doc]:
-        """Return what is indexed under these places; of two texts of one place both."""
-        sql = f"SELECT place, t FROM {_tables()[titles]} WHERE place = ANY(%s)"  # noqa: S608
-        with bulk.connection(Message).cursor() as cursor:
-            cursor.execute(sql, [list(places)])
-            return [Doc(place, _tokens(numbers)) for place, numbers in cursor.fetchall()]
 
     def mark(self) -> None:
         """Nothing to note: the server's own VACUUM takes dead rows out of the files."""
@@ -66,11 +36,15 @@ class PostgresIndex:
 
     def merge(self, step: Callable[[], None]) -> bool:
         """Nothing to do: the server's own VACUUM takes dead rows out of the files."""
-        return True
+        return self.drop(step)
+
+    def tend(self, step: Callable[[], None]) -> None:
+        """Nothing to do: the server's own VACUUM merges what waits to be put into the tree."""
 
     def join(self, match: Match, *, titles: bool = False) -> Piece:
         """Return all that matches."""
         # Two accounts may share a place there: a message must be of whose tokens were found.
+        table = tables(self.generations.live.number)[titles]
         owner = "" if titles else " AND m.account_id = %s"
         parameters: list[object] = []
         conditions = []
@@ -79,35 +53,98 @@ class PostgresIndex:
             parameters += [] if titles else [account]
         wanted = " OR ".join(conditions)
         if not match.unwanted:
-            return Piece(f"{_tables()[titles]} AS hit", f"({wanted})", parameters)
+            return Piece(f"{table} AS hit", f"({wanted})", parameters)
         parameters.append(_numbers(match.unwanted))
-        return Piece(
-            f"{_tables()[titles]} AS hit",
-            f"({wanted}) AND NOT hit.t && %s::bigint[]",
-            parameters,
-        )
+        where = f"({wanted}) AND NOT hit.t && %s::bigint[]"
+        return Piece(f"{table} AS hit", where, parameters)
 
     def count(self, token: str, cap: int) -> int:
         """Return how many texts hold ``token``, counting no further than ``cap``."""
-        table = _tables()[0]
+        table = tables(self.generations.live.number)[0]
         found = f"SELECT 1 FROM {table} WHERE t @> %s::bigint[] LIMIT %s"  # noqa: S608
         sql = f"SELECT count(*) FROM ({found}) AS found"  # noqa: S608
-        with bulk.connection(Message).cursor() as cursor:
-            cursor.execute(sql, [_numbers([token]), cap])
-            return int(cursor.fetchone()[0])
+        return int(self._fetch(sql, [_numbers([token]), cap])[0][0])
 
-    def _run(self, sql: str) -> None:
+    def _exists(self, number: int) -> bool:
+        return self._fetch("SELECT to_regclass(%s)", [tables(number)[0]]) != [(None,)]
+
+    def _create(self, number: int) -> None:
+        for table in tables(number):
+            self._run(
+                f"CREATE TABLE IF NOT EXISTS {table} (place bigint NOT NULL, t bigint[] NOT NULL)"
+            )
+            self._run(f"CREATE INDEX IF NOT EXISTS {table}_t ON {table} USING gin (t)")
+            self._run(f"CREATE INDEX IF NOT EXISTS {table}_place ON {table} (place)")
+
+    def _empty(self, number: int) -> None:
+        for table in tables(number):
+            self._run(f"DELETE FROM {table}")  # noqa: S608
+
+    def _shrink(self, number: int) -> bool:
+        """Nothing to do: a table goes at once, with its files."""
+        return False
+
+    def _drop(self, number: int) -> None:
+        for table in tables(number):
+            self._run(f"DROP TABLE IF EXISTS {table}")
+
+    def _add(self, number: int, docs: Sequence[Doc], titles: bool) -> None:
+        sql = f"INSERT INTO {tables(number)[titles]}(place, t) VALUES (%s, %s)"  # noqa: S608
+        self._many(sql, docs)
+
+    def _remove(self, number: int, docs: Sequence[Doc], titles: bool) -> None:
+        sql = f"DELETE FROM {tables(number)[titles]} WHERE place = %s AND t = %s::bigint[]"  # noqa: S608
+        self._many(sql, docs)
+
+    def _read(self, number: int, places: Sequence[int], titles: bool) -> list[Doc]:
+        """Return what is indexed under these places; of two texts of one place both."""
+        sql = f"SELECT place, t FROM {tables(number)[titles]} WHERE place = ANY(%s)"  # noqa: S608
         with bulk.connection(Message).cursor() as cursor:
-            cursor.execute(sql)
+            cursor.execute(sql, [list(places)])
+            return [Doc(place, _tokens(found), number) for place, found in cursor.fetchall()]
+
+    def is_sound(self) -> bool | None:
+        """The server sees to that."""
+        return True
+
+    def _postings(self, number: int, titles: bool) -> Iterator[list[tuple[int, str]]]:
+        sql = (
+            f"SELECT place, t FROM {tables(number)[titles]} WHERE place > %s"  # noqa: S608
+            " ORDER BY place FETCH FIRST 1000 ROWS WITH TIES"
+        )
+        last = -(2**63)
+        while rows := self._fetch(sql, [last]):
+            last = rows[-1][0]
+            yield [(place, f"{one:012x}") for place, found in rows for one in found]
+
+    def _held(self, number: int, place: int, tokens: Iterable[str], titles: bool) -> list[str]:
+        return [doc.tokens for doc in self._read(number, [place], titles) if doc.tokens]
+
+    def _wait_for_writers(self) -> None:
+        """Lock for a moment what each of them has read, and holds until they commit."""
+        link = bulk.connection(Message)
+        for _try in range(_TRIES):
+            try:
+                with transaction.atomic(using=link.alias):
+                    self._run("SET LOCAL lock_timeout = '1s'")
+                    self._run(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
+                    self._run("SET LOCAL lock_timeout TO DEFAULT")
+            except OperationalError:
+                time.sleep(_PAUSE)
+            else:
+                return
+        raise Conflict(_("Somebody has been writing for a long time; try again later."))
 
     def _many(self, sql: str, docs: Sequence[Doc]) -> None:
-        rows = [(place, _numbers(tokens.split())) for place, tokens in docs]
+        rows = [(doc.place, _numbers(doc.tokens.split())) for doc in docs]
         with bulk.connection(Message).cursor() as cursor:
             cursor.executemany(sql, rows)
 
 
-def _tables() -> tuple[str, str]:
-    return "chathistory_index", "chathistory_index_title"
+def tables(number: int) -> tuple[str, str]:
+    """Return the tables of one index: of messages and of titles. The first has no number."""
+    name = "chathistory_index" if number == 1 else f"chathistory_index_{number}"
+    return name, f"{name}_title"
 
 
 def _all(wanted: Wanted, parameters: list[object]) -> str:

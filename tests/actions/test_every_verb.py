@@ -22,6 +22,8 @@ ELSEWHERE = {
     "lifecycle.run": "test_lifecycle_sweep.py",
     **{f"keeping.{kind}": "test_keeping.py" for kind in ("archive", "full", "incremental")},
     **{f"keeping.{kind}": "test_keeping.py" for kind in ("verify", "drill", "bring_back")},
+    **{f"indexing.{kind}": "test_indexing.py" for kind in ("queue", "reindex", "run", "tend")},
+    **{f"doctor.{kind}": "test_doctoring.py" for kind in ("run", "visit")},
 }
 #: Not verbs: they write nothing, or only within another verb. A new name here needs a reason.
 HELPERS = {
@@ -30,6 +32,7 @@ HELPERS = {
     "archives.folder": "a place",
     "archives.discard": "part of erase.erase; see test_erase_archives.py",
     "archives.of": "a look-up",
+    "doctor.look": "the middle of run and visit",
     "erase.pending": "a look-up, part of the hourly run; see test_erase_ask.py",
     "exchange.read": "reads a file; see test_import.py",
     "jobs.outcome_of": "opens a record",
