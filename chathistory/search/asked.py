@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
-from itertools import chain
 from operator import and_
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -18,16 +17,20 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import Q
 
 from chathistory import blocks, bulk, crypto, keyring, records, text
+from chathistory.conf import settings
 from chathistory.exceptions import Damaged
 from chathistory.models import Account, Block, Message, Session
 from chathistory.querysets import SessionQuerySet
 from chathistory.states import State
 
-from .base import Either, Match, Wanted, index
-from .matcher import Matcher, unwanted, whole
+from . import learned
+from .base import Match, index
+from .matcher import Matcher
 from .narrowing import Asker, condition, of_sessions
-from .tokens import Keyed, fold, pairs, query_forms
-from .tree import TITLES, Filter, Node, Or, Term, conjuncts
+from .tokens import fold
+from .tree import TITLES, Filter, Node, Term, conjuncts, leaves
+from .vocabulary import Words
+from .wanted import Wanting, excluded
 
 Narrow = Callable[[SessionQuerySet], SessionQuerySet]
 #: Blocks by their key: uuid and record.
@@ -37,6 +40,7 @@ _COLUMNS = (
     " s.uuid, m.block_id"
 )
 _LAST = 2**63 - 1
+_TYPING = 2_000  # candidates opened for an answer to what is still being typed
 
 
 class Candidate(NamedTuple):
@@ -62,20 +66,31 @@ class Found(NamedTuple):
 
 
 class Asked:
-    """One query by one person."""
+    """One query by one person.
 
-    def __init__(self, user: Any, tree: Node, narrow: Narrow | None) -> None:
+    Owners of whose texts the index can tell something are asked for there; of the others whatever
+    the gate and columns let through is a candidate.
+    """
+
+    def __init__(
+        self, user: Any, tree: Node, narrow: Narrow | None, *, typing: bool = False
+    ) -> None:
+        """``typing``: where many words begin as asked, the commonest of the asker's own will do."""
         gate = Session.objects.visible_to(user, "read").exclude(state=State.DELETED)
         gate = narrow(gate) if narrow else gate
-        self.tree = tree
+        self.user, self.tree = user, tree
+        #: Candidates that are opened for one answer.
+        self.budget = min(settings.SEARCH_BUDGET, _TYPING) if typing else settings.SEARCH_BUDGET
         self.owners = {row.pk: row for row in _owners(user)}
         own = [row for row in self.owners.values() if user is None or row.user_id == user.pk]
         self.asker = Asker(own)
-        keyed = [keyring.account_keys(row).search for row in self.owners.values()]
-        wanted = [_wanted(one, tree) for one in keyed]
-        self.match = Match(wanted, _unwanted(keyed, tree), list(self.owners))
-        #: Whether the index has a say: a query of filters alone has nothing to ask of it.
-        self.is_indexed = bool(wanted and wanted[0])
+        #: The asker's account, if there is one.
+        self.own = own[0] if own and user is not None else None
+        #: Whether words that begin as asked were left out.
+        self.is_cut = False
+        self._ask_index(cut=typing)
+        #: Whether the index has a say about whatever may be found.
+        self.is_indexed = bool(self.match.wanted) and not self._openly
         self.matcher = Matcher(tree, indexed=self.is_indexed)
         self._only_titles = TITLES in conjuncts(tree)
         # Of a title alone the index cannot tell: it holds the texts of metadata too.
@@ -84,6 +99,23 @@ class Asked:
         self._keys: dict[tuple[int, int], crypto.Key] = {}
         self._metadata: dict[int, dict[str, Any]] = {}
         self._narrow(gate)
+
+    def _ask_index(self, *, cut: bool) -> None:
+        """Find out what texts must have, and of which owners nothing is sure."""
+        keyed = {pk: keyring.account_keys(row).search for pk, row in self.owners.items()}
+        words = _words(self.own) if self.own and _is_begun(self.tree) else None
+        self._openly: list[int] = []
+        indexed: dict[int, Any] = {}
+        for pk, row in self.owners.items():
+            wanting = Wanting(keyed[pk], words if row == self.own else None, cut=cut)
+            wanted = wanting.of(self.tree)
+            self.is_cut |= wanting.is_cut
+            if wanted:
+                indexed[pk] = wanted
+            elif wanted is not None:
+                self._openly.append(pk)
+        out = excluded(list(keyed.values()), self.tree)
+        self.match = Match(list(indexed.values()), out, list(indexed))
 
     def _narrow(self, gate: SessionQuerySet) -> None:
         """Join what columns can tell of the tree to the gate."""
@@ -105,16 +137,20 @@ class Asked:
 
         ``since`` is the first place looked at; ``sessions`` leaves out all others.
         """
-        if not self.match.wanted:
-            return []
         until = _LAST if before is None else before
-        try:
-            parts = self._from_index(until) if self.is_indexed else self._from_gate(until)
-            more, parameters = self._more(since, sessions)
-        except EmptyResultSet:  # no row can be what is asked for
-            return []
-        sql = parts[0] + more + parts[2] + " LIMIT %s"
-        return [Candidate(*row) for row in _rows(sql, [*parts[1], *parameters, limit])]
+        ways = [self._from_index] if self.match.wanted else []
+        ways += [self._from_gate] if self._openly else []
+        found: list[Candidate] = []
+        for way in ways:
+            try:
+                sql, parameters, order = way(until)
+                more, values = self._more(since, sessions)
+            except EmptyResultSet:  # no row can be what is asked for
+                continue
+            rows = _rows(sql + more + order + " LIMIT %s", [*parameters, *values, limit])
+            found += [Candidate(*row) for row in rows]
+        # Each way is in order, and nobody's messages come by both.
+        return sorted(found, key=lambda one: -one.place)[:limit] if len(ways) > 1 else found
 
     def _from_index(self, until: int) -> tuple[str, list[Any], str]:
         source, where, parameters = index().join(self.match)
@@ -129,7 +165,7 @@ class Asked:
 
     def _from_gate(self, until: int) -> tuple[str, list[Any], str]:
         """Begin at the sessions: nobody else's messages are walked for a query without words."""
-        gate, more = self._gate.order_by().values("pk").query.sql_with_params()
+        gate, more = _compiled(self._open_to(self._gate).order_by().values("pk"))
         sql = (
             f"{_COLUMNS} FROM {Message._meta.db_table} m"
             f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
@@ -137,6 +173,10 @@ class Asked:
         )
         # A sum, or the database would walk everybody's places.
         return sql, [*more, until], " ORDER BY m.place + 0 DESC"
+
+    def _open_to(self, rows: SessionQuerySet) -> SessionQuerySet:
+        """Leave the owners of whom nothing is sure."""
+        return rows.filter(account__in=self._openly) if self.match.wanted else rows
 
     def _more(self, since: int, sessions: Iterable[int] | None) -> tuple[str, list[Any]]:
         sql = ""
@@ -157,9 +197,9 @@ class Asked:
 
     def titles(self, before: int | None, limit: int) -> list[Session]:
         """Return the newest sessions before a key that index and gate let through as titles."""
-        if not self.match.wanted:
-            return []
-        keys = self._titled(before, limit) if self.is_indexed else self._listed(before, limit)
+        keys = self._titled(before, limit) if self.match.wanted else []
+        keys += self._listed(before, limit) if self._openly else []
+        keys = sorted(keys, reverse=True)[:limit]
         found = Session.objects.filter(pk__in=keys).select_related("account__user")
         return sorted(found, key=lambda row: -row.pk)
 
@@ -178,7 +218,8 @@ class Asked:
         return [row[0] for row in _rows(sql, [*parameters, *more, *until, limit])]
 
     def _listed(self, before: int | None, limit: int) -> list[int]:
-        rows = self._titles_gate.filter(pk__lt=_LAST if before is None else before).order_by("-pk")
+        rows = self._open_to(self._titles_gate)
+        rows = rows.filter(pk__lt=_LAST if before is None else before).order_by("-pk")
         return list(rows.values_list("pk", flat=True)[:limit])
 
     def titled(self, sessions: Sequence[Session]) -> list[Session]:
@@ -332,23 +373,15 @@ def _owners(user: Any) -> list[Account]:
     return list(Account.objects.filter(mine | Q(pk__in=shared)).select_related("user"))
 
 
-def _wanted(keyed: Keyed, tree: Node) -> Wanted:
-    """Return the tokens that every text the tree finds must have; none where nothing is sure."""
-    forms: set[str] = set()
-    others: list[Either] = []
-    for one in conjuncts(tree):
-        if isinstance(one, Term):
-            said = whole(one)
-            forms.update(chain.from_iterable(map(query_forms, said)), pairs(said))
-        elif isinstance(one, Or):
-            branches = [_wanted(keyed, part) for part in one.parts]
-            others += [Either(branches)] if all(branches) else []
-    return [*keyed.tokens(forms), *others]
+def _is_begun(tree: Node) -> bool:
+    """Tell whether the beginning of a word is looked for."""
+    return any(isinstance(one, Term) and one.prefix and not out for one, out in leaves(tree))
 
 
-def _unwanted(keyed: Sequence[Keyed], tree: Node) -> list[str]:
-    forms = [form for one in conjuncts(tree) for form in unwanted(one)]
-    return sorted({token for one in keyed for token in one.tokens(forms)})
+def _words(account: Account) -> Words | None:
+    """Return all the words of an account; None where some may be missing."""
+    known = learned.of(account)
+    return known.words if known and known.is_complete(account) else None
 
 
 def _rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

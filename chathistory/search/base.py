@@ -88,6 +88,9 @@ class Index(Protocol):
     def count(self, token: str, cap: int) -> int:
         """Return how many texts hold ``token``, counting no further than ``cap``."""
 
+    def counts(self, tokens: Sequence[str], cap: int, *, titles: bool = False) -> list[int]:
+        """Return of each token how many texts hold it, counting no further than ``cap``."""
+
 
 def index() -> Index:
     """Return the index of the database that messages are written to."""

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from chathistory import keyring
-from chathistory.conf import settings
 from chathistory.exceptions import Invalid
 from chathistory.models import Message, Session
 
+from . import learned
 from .asked import Asked, Found, Narrow
 from .base import index
 from .facets import Facets, count
 from .grouping import PerSession
 from .matcher import snippet
-from .query import parse
+from .query import begun, parse
+from .suggest import suggestions
 from .tokens import query_forms
 from .tree import TITLES, Node, Term, conjuncts, leaves
 
@@ -29,6 +30,7 @@ SORTS = ("newest", "relevance")
 GROUPS = ("session",)
 MAX_LIMIT = 100
 _TITLES = 20
+_FEW = 3  # results with which nobody is asked what was meant
 _LISTED = 1_000  # titles opened where the index has no say
 _BLOCK = 200
 _CURSOR = re.compile("[0-7]?[0-9a-f]{1,15}")  # a place: below 2**63
@@ -65,6 +67,8 @@ class Answer:
     complete: bool
     counted: bool = True
     facets: Facets | None = None
+    #: A query with words of the asker's own for those that are met nowhere; it finds something.
+    did_you_mean: str | None = None
 
 
 def search(
@@ -77,12 +81,14 @@ def search(
     narrow: Narrow | None = None,
     group: str | None = None,
     facets: bool = False,
+    typing: bool = False,
 ) -> Answer:
     """Search what ``user`` may read and has not thrown away.
 
     ``narrow`` filters the sessions further; ``group="session"`` gives the newest or best message
-    of each session; ``facets`` counts what kinds were found. Raises InvalidQuery, or Invalid for
-    a bad sort, group, limit or cursor.
+    of each session; ``facets`` counts what kinds were found; ``typing`` takes the last word for
+    one that is only begun, and looks less far. Raises InvalidQuery, or Invalid for a bad sort,
+    group, limit or cursor.
     """
     if sort not in SORTS:
         raise Invalid(f"Unknown sort; one of: {', '.join(SORTS)}.", field="sort")
@@ -90,25 +96,57 @@ def search(
         raise Invalid(f"Unknown group; one of: {', '.join(GROUPS)}.", field="group")
     if not 1 <= limit <= MAX_LIMIT:
         raise Invalid(f"From 1 to {MAX_LIMIT}.", field="limit")
-    tree, before = parse(query), _place(cursor)
-    asked = Asked(user, tree, narrow)
-    if TITLES in conjuncts(tree):
+    tree, before = (begun if typing else parse)(query), _place(cursor)
+    asked = Asked(user, tree, narrow, typing=typing)
+    answer = _answer(asked, sort, limit, before, group)
+    answer.facets = count(asked) if facets and not _is_of_titles(asked) else None
+    if asked.is_cut:
+        _say_cut(answer)
+    is_all = cursor is None and answer.cursor is None
+    if is_all and not typing and len(answer.hits) + len(answer.titles) < _FEW:
+        answer.did_you_mean = _meant(asked, query, narrow)
+    return answer
+
+
+def _answer(asked: Asked, sort: str, limit: int, before: int | None, group: str | None) -> Answer:
+    if _is_of_titles(asked):
         return _by_title(asked, limit, before)
     once = PerSession(asked, before) if group else None
     answer = (
         _ranked(asked, limit, once) if sort == "relevance" else _newest(asked, limit, before, once)
     )
-    if cursor is None and _has_words(tree):
+    if before is None and _has_words(asked.tree):
         answer.titles, _ended = _titles(asked, _TITLES, None)
-    answer.facets = count(asked) if facets else None
     return answer
+
+
+def _say_cut(answer: Answer) -> None:
+    """Say that there may be more: not every word that begins so was looked for."""
+    answer.complete = answer.counted = False
+    if answer.facets:
+        answer.facets.complete = False
+
+
+def _meant(asked: Asked, query: str, narrow: Narrow | None) -> str | None:
+    """Return another query that finds something, where words of this one are met nowhere."""
+    for other, tree in suggestions(query, asked.tree, asked.own) if asked.own else ():
+        again = Asked(asked.user, tree, narrow)
+        if _titles(again, 1, None)[0]:
+            return other
+        if not _is_of_titles(again) and _newest(again, 1, None, None).hits:
+            return other
+    return None
+
+
+def _is_of_titles(asked: Asked) -> bool:
+    return TITLES in conjuncts(asked.tree)
 
 
 def _newest(asked: Asked, limit: int, before: int | None, once: PerSession | None) -> Answer:
     found: list[Found] = []
     size = _FIRST if asked.matcher.must_open or once else limit + 1
     opened = 0
-    while opened < settings.SEARCH_BUDGET:
+    while opened < asked.budget:
         block = asked.candidates(before, size)
         opened += len(block)
         held = asked.opened(block)
@@ -149,7 +187,7 @@ def _titles(asked: Asked, limit: int, before: int | None) -> tuple[list[Session]
     found: list[Session] = []
     looked = 0
     size = limit if asked.is_indexed else max(limit, _BLOCK)
-    while looked < (settings.SEARCH_BUDGET if asked.is_indexed else _LISTED):
+    while looked < (asked.budget if asked.is_indexed else _LISTED):
         block = asked.titles(before, size)
         looked += len(block)
         found += asked.titled(block)
@@ -190,11 +228,15 @@ def _score(asked: Asked, text: str, weights: dict[str, float]) -> float:
 
 
 def _weights(asked: Asked) -> dict[str, float]:
-    keyed = [keyring.account_keys(row).search for row in asked.owners.values()]
+    known = asked.own and learned.of(asked.own, make=False)
+    words = known.words if known and asked.own and known.is_complete(asked.own) else None
+    others = [row for row in asked.owners.values() if words is None or row != asked.own]
+    keyed = [keyring.account_keys(row).search for row in others]
     cap = 5_000
     found = {}
     for form in asked.matcher.words:
-        count = sum(index().count(k.token(form), cap) for k in keyed)
+        count = (words and words.count(form)) or 0
+        count += sum(index().count(k.token(form), cap) for k in keyed)
         found[form] = math.log(1 + (cap + 0.5) / (min(count, cap) + 0.5))
     return found
 

@@ -92,11 +92,18 @@ class SqliteIndex:
 
     def count(self, token: str, cap: int) -> int:
         """Return how many texts hold ``token``, counting no further than ``cap``."""
-        table = _tables()[0]
+        return self.counts([token], cap)[0]
+
+    def counts(self, tokens: Sequence[str], cap: int, *, titles: bool = False) -> list[int]:
+        """Return of each token how many texts hold it, counting no further than ``cap``."""
+        table = _tables()[titles]
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH %s LIMIT %s)"  # noqa: S608
+        found = []
         with bulk.connection(Message).cursor() as cursor:
-            cursor.execute(sql, [f'"{token}"', cap])
-            return int(cursor.fetchone()[0])
+            for token in tokens:
+                cursor.execute(sql, [f'"{token}"', cap])
+                found.append(int(cursor.fetchone()[0]))
+        return found
 
     def _merge(self, table: str, step: Callable[[], None]) -> bool:
         pages = -_PAGES
