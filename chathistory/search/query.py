@@ -96,9 +96,14 @@ def begun(query: str) -> Node:
         other = parse(query + "*")
     except InvalidQuery:
         return tree
-    pairs = zip(leaves(tree), leaves(other), strict=True)
-    changed = [new for old, new in pairs if old != new]
-    fits = len(changed) == 1 and isinstance(changed[0][0], Term) and not changed[0][1]
+    old, new = list(leaves(tree)), list(leaves(other))
+    changed = [one for one, was in zip(new, old, strict=False) if one != was]
+    fits = (
+        len(old) == len(new)
+        and len(changed) == 1
+        and isinstance(changed[0][0], Term)
+        and not changed[0][1]
+    )
     return other if fits else tree
 
 
