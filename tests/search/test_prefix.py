@@ -42,7 +42,7 @@ def titles(user, query: str) -> set:
 
 
 @pytest.mark.django_db
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS, limit=st.integers(1, 5), most=st.sampled_from([0, 1, 2, 128]), at=NUMBERS)
 def test_it_finds_what_a_scan_finds(alice, bob, talk, invite, steps, limit, most, at):
     Session.objects.all().delete()
