@@ -15,7 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from . import bulk, keyring, records, registry
-from .models import Account, Job, Message, Session
+from .models import Account, Job, Message, Session, Vocabulary
 from .registry import Finding
 from .search.base import Match, index
 
@@ -122,7 +122,7 @@ def _size(path: str) -> int:
 def search_index() -> Finding:
     """Whether the newest messages are marked as indexed, and one of them is in the index."""
     if not index().at_rest:
-        left = Message.objects.filter(indexed__gt=0).exists()
+        left = Message.objects.filter(indexed__gt=0).exists() or Vocabulary.objects.exists()
         told = "the database still holds one; run `manage.py migrate`" if left else ""
         return Finding("search_index", not left, told)
     known = index().generations

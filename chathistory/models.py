@@ -36,6 +36,7 @@ __all__ = [
     "Share",
     "Tag",
     "Token",
+    "Vocabulary",
 ]
 
 
@@ -292,6 +293,25 @@ class Revision(Row):
         constraints: ClassVar = [
             UniqueConstraint(fields=["message", "revision"], name="ch_revision_message_number")
         ]
+
+
+class Vocabulary(models.Model):
+    """The words of an account's messages and titles, sealed; derived, so it has no Changes."""
+
+    account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="vocabulary")
+    words = SealedField()
+    revision = models.PositiveIntegerField(default=1)
+    #: The journal's number up to which everything is in it.
+    mark = models.BigIntegerField(default=0)
+    #: The journal's number up to which it has no word that nothing says any more.
+    checked = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("vocabulary")
+        verbose_name_plural = _("vocabularies")
+
+    def __str__(self) -> str:
+        return f"vocabulary of {self.account_id}"
 
 
 class Change(models.Model):

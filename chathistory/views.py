@@ -144,6 +144,7 @@ def history(request: HttpRequest) -> HttpResponse:
         return render(request, "chathistory/history.html", context)
     try:
         context |= _search(request.user, asked, narrow, cursor)
+        context["meant"] = _query_with(request, "q", context["answer"].did_you_mean)
     except InvalidQuery as error:
         context |= {"error": error, "position": error.position + 1}
     status = 400 if "error" in context else 200
@@ -293,6 +294,12 @@ def _query_without(request: HttpRequest, *names: str) -> str:
     query = request.GET.copy()
     for name in names:
         query.pop(name, None)
+    return query.urlencode()
+
+
+def _query_with(request: HttpRequest, name: str, value: str | None) -> str:
+    query = request.GET.copy()
+    query[name] = value or ""
     return query.urlencode()
 
 

@@ -25,10 +25,12 @@ from chathistory.models import (
     Share,
     Tag,
     Token,
+    Vocabulary,
 )
+from chathistory.search import learned
 from chathistory.search.base import index
 
-from . import accounts, archives, jobs, purge, removing, unsaying
+from . import accounts, archives, jobs, purge, removing, unsaying, vocabularies
 from .removing import CHUNK, Removed
 from .unsaying import OP, Elsewhere, Erasure, refuse
 
@@ -71,7 +73,9 @@ def erase(
     _let_go(work)
     while not _finish(work, elsewhere):
         pass
+    vocabularies.clean(vocabularies.of_sessions([one.session for one in elsewhere]), step)
     keyring.forget()
+    learned.forget(account)
     return _proof(work)
 
 
@@ -239,6 +243,7 @@ def _close(work: Erasure) -> bool:
         if account.erased_at is not None:
             work.account.erased_at = account.erased_at
             return True
+        Vocabulary.objects.filter(account=account).delete()
         keys = removing.delete(DataKey, list(account.keys.values_list("pk", flat=True)))
         index().mark()
         op.record("account", account.uuid)

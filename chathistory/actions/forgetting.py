@@ -10,9 +10,14 @@ from django.db import transaction
 from chathistory import blocks, bulk, cache, registry
 from chathistory.journal import Operation
 from chathistory.models import Message, Session
+from chathistory.search import learned
 
 
 @registry.on_purge
 def _forget(_op: Operation, session: Session, _messages: Sequence[Message]) -> None:
-    for drop in (cache.drop, blocks.forget):
+    for drop in (cache.drop, blocks.forget, _words):
         transaction.on_commit(partial(drop, session), using=bulk.connection(Session).alias)
+
+
+def _words(session: Session) -> None:
+    learned.forget(session.account)

@@ -19,7 +19,7 @@ from chathistory.querysets import require
 from chathistory.search.base import index
 from chathistory.states import State
 
-from . import accounts, removing, retention
+from . import accounts, removing, retention, vocabularies
 from .removing import CHUNK, Removed
 
 #: How long the journal can undo.
@@ -74,6 +74,7 @@ def sweep(work: registry.Work) -> dict[str, Any]:
     removed = _sessions(work, _due(now), None)
     removed += _tombstones(work, now)
     removed += _old_images(work, now)
+    vocabularies.clean(Account.objects.all(), lambda: work.step(0))
     return dict(removed) | {"files": scrub(lambda: work.step(0))}
 
 

@@ -34,6 +34,11 @@ _FACETS = (
     f"Count the kinds among the newest {facets.COUNTED:,} messages that may match; `complete` says"
     " whether those are all. Months and tags can be asked for as `on:` and `tag:`."
 )
+_TYPING = (
+    "For a query that is still being typed: from its second letter on the last word may be only"
+    " begun. Where very many words begin so, the commonest of yours are looked for, and `complete`"
+    " is false."
+)
 
 
 def _query_help() -> str:
@@ -45,7 +50,7 @@ def _query_help() -> str:
 class SearchView(View):
     """Words, "phrases", -not, OR, prefix* and filters, over everything you may read."""
 
-    parameters = filters.NAMES | {"q", "sort", "limit", "cursor", "group", "facets"}
+    parameters = filters.NAMES | {"q", "sort", "limit", "cursor", "group", "facets", "typing"}
 
     @extend_schema(
         operation_id="search",
@@ -56,6 +61,7 @@ class SearchView(View):
             OpenApiParameter("cursor", str),
             OpenApiParameter("group", str, enum=list(find.GROUPS), description=_GROUP),
             OpenApiParameter("facets", bool, description=_FACETS),
+            OpenApiParameter("typing", bool, description=_TYPING),
             *FILTERS,
         ],
         responses=serializers.SearchOut,
@@ -72,6 +78,7 @@ class SearchView(View):
             narrow=filters.narrow(request),
             group=request.query_params.get("group"),
             facets=flag(request, "facets"),
+            typing=flag(request, "typing"),
         )
         return Response(
             {
@@ -83,6 +90,7 @@ class SearchView(View):
                 "next_cursor": answer.cursor,
                 "complete": answer.complete,
                 "more_complete": answer.counted,
+                "did_you_mean": answer.did_you_mean,
                 "facets": answer.facets and _facets(answer.facets),
             }
         )

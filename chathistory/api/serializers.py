@@ -249,7 +249,7 @@ class FacetsOut(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class SearchOut(serializers.Serializer):  # type: ignore[type-arg]
-    """What a search found."""
+    """What a search found; ``did_you_mean`` is a query that finds more, if words are unknown."""
 
     query = serializers.CharField()
     results = HitOut(many=True)
@@ -257,6 +257,7 @@ class SearchOut(serializers.Serializer):  # type: ignore[type-arg]
     next_cursor = serializers.CharField(allow_null=True)
     complete = serializers.BooleanField()
     more_complete = serializers.BooleanField()
+    did_you_mean = serializers.CharField(allow_null=True)
     facets = FacetsOut(allow_null=True)
 
 

@@ -26,7 +26,15 @@ from django.utils import timezone
 from chathistory import bulk, ids
 from chathistory.conf import settings
 from chathistory.exceptions import Unavailable
-from chathistory.models import Account, Change, DataKey, RetentionPolicy, Session, Tag
+from chathistory.models import (
+    Account,
+    Change,
+    DataKey,
+    RetentionPolicy,
+    Session,
+    Tag,
+    Vocabulary,
+)
 
 from . import images, segments, snapshot
 from .images import TABLES, Line
@@ -173,11 +181,15 @@ def _told() -> Iterator[None]:
 
 
 def _without_keys(copy: sqlite3.Connection) -> None:
-    """Take the wrapped keys out, and out of the pages they stood on."""
+    """Take the wrapped keys out, and out of the pages they stood on.
+
+    Vocabularies too: they are made anew, and hold words of what is purged later.
+    """
     copy.execute("PRAGMA journal_mode=MEMORY")
     copy.execute("PRAGMA synchronous=OFF")
     copy.execute("PRAGMA secure_delete=ON")
-    copy.execute(f"DELETE FROM {DataKey._meta.db_table}")  # noqa: S608
+    for model in (DataKey, Vocabulary):
+        copy.execute(f"DELETE FROM {model._meta.db_table}")  # noqa: S608
 
 
 def _about(copy: sqlite3.Connection, now: datetime) -> Content:

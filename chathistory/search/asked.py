@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial, reduce
-from itertools import chain
 from operator import and_
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,21 +16,26 @@ from uuid import UUID
 from django.db.models import Q
 
 from chathistory import blocks, crypto, keyring, records, text
+from chathistory.conf import settings
 from chathistory.exceptions import Damaged
 from chathistory.models import Account, Block, Message, Session
 from chathistory.querysets import SessionQuerySet
 from chathistory.states import State
 
-from .base import Either, Match, Reader, Wanted, index
-from .matcher import Matcher, unwanted, whole
+from . import learned
+from .base import Match, Reader, Wanted, index
+from .matcher import Matcher
 from .narrowing import Asker, condition, of_sessions, span
 from .sources import Candidate, Gates, Position, Sources, as_uuid
-from .tokens import Keyed, fold, pairs, query_forms
-from .tree import TITLES, Filter, Node, Or, Term, conjuncts
+from .tokens import fold
+from .tree import TITLES, Filter, Node, Term, conjuncts, leaves
+from .vocabulary import Words
+from .wanted import Wanting, excluded
 
 Narrow = Callable[[SessionQuerySet], SessionQuerySet]
 #: Blocks by their key: uuid and record.
 _Held = dict[int, tuple[UUID, bytes]]
+_TYPING = 2_000  # candidates opened for an answer to what is still being typed
 
 
 class Found(NamedTuple):
@@ -42,26 +46,41 @@ class Found(NamedTuple):
 
 
 class Asked:
-    """One query by one person."""
+    """One query by one person.
+
+    Owners of whose texts the index can tell something are asked for there; of the others whatever
+    the gate and columns let through is a candidate.
+    """
 
     def __init__(
-        self, user: Any, tree: Node, narrow: Narrow | None, *, indexed: bool = True
+        self,
+        user: Any,
+        tree: Node,
+        narrow: Narrow | None,
+        *,
+        indexed: bool = True,
+        typing: bool = False,
     ) -> None:
-        """``indexed``: the index is asked where it has a say; else messages are opened."""
+        """``indexed``: the index is asked where it has a say; else messages are opened.
+
+        ``typing``: where many words begin as asked, the commonest of the asker's own will do.
+        """
         gate = Session.objects.visible_to(user, "read").exclude(state=State.DELETED)
         gate = narrow(gate) if narrow else gate
-        self.tree = tree
+        self.user, self.tree = user, tree
+        #: Candidates that are opened for one answer.
+        self.budget = min(settings.SEARCH_BUDGET, _TYPING) if typing else settings.SEARCH_BUDGET
         self.owners = {row.pk: row for row in _owners(user)}
         own = [row for row in self.owners.values() if user is None or row.user_id == user.pk]
         self.asker = Asker(own)
-        keyed = [keyring.account_keys(row).search for row in self.owners.values()]
-        wanted = [_wanted(one, tree) for one in keyed]
-        #: Whether the index has a say: a query of filters alone has nothing to ask of it.
-        self.is_indexed = indexed and bool(wanted and wanted[0]) and self.reader is not None
-        # Of another version, it may still hold what is gone: nothing is taken out of it.
-        sure = self.is_indexed and self.reader is not None and self.reader.is_current
-        match = Match(wanted, _unwanted(keyed, tree) if sure else [], list(self.owners))
-        self.matcher = Matcher(tree, indexed=sure)
+        #: The asker's account, if there is one.
+        self.own = own[0] if own and user is not None else None
+        #: Whether words that begin as asked were left out.
+        self.is_cut = False
+        match, openly = self._divided(cut=typing, indexed=indexed)
+        #: Whether the index has a say about whatever may be found.
+        self.is_indexed = bool(match.wanted) and not openly
+        self.matcher = Matcher(tree, indexed=self.is_indexed and self._is_current)
         self._only_titles = TITLES in conjuncts(tree)
         # Of a title alone the index cannot tell: it holds the texts of metadata too.
         self._titles = self._unsure if self._only_titles else self.matcher
@@ -70,8 +89,8 @@ class Asked:
         self._metadata: dict[int, dict[str, Any]] = {}
         # The gate says it already, but so that the database would walk everybody's sessions.
         gates = self._gates(gate.filter(account__in=list(self.owners)))
-        reader = self.reader if self.is_indexed else None
-        self._sources = Sources(match, reader, gates, span(tree), is_anybodys=bool(self.owners))
+        reader = self.reader if match.wanted else None
+        self._sources = Sources(match, reader, openly, gates, span(tree))
 
     @cached_property
     def reader(self) -> Reader | None:
@@ -85,8 +104,33 @@ class Asked:
 
     def _vouched(self, matcher: Matcher, account: int, changed: int) -> Matcher:
         """Return ``matcher``, unless the text changed since the index read it."""
-        is_old = self.reader is None or changed <= self.reader.seen(account)
-        return matcher if not self.is_indexed or is_old else self._unsure
+        if not self.is_indexed or self.reader is None or changed <= self.reader.seen(account):
+            return matcher
+        return self._unsure
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether the index vouches for what it tells: else it may still hold what is gone."""
+        return self.reader is not None and self.reader.is_current
+
+    def _divided(self, *, cut: bool, indexed: bool) -> tuple[Match, list[int]]:
+        """Return what texts must have, and the owners of whom nothing is sure."""
+        keyed = {pk: keyring.account_keys(row).search for pk, row in self.owners.items()}
+        words = _words(self.own) if self.own and indexed and _is_begun(self.tree) else None
+        openly: list[int] = []
+        found: dict[int, Wanted] = {}
+        for pk, row in self.owners.items():
+            wanting = Wanting(keyed[pk], words if row == self.own else None, cut=cut)
+            wanted = wanting.of(self.tree) if indexed else []
+            self.is_cut |= wanting.is_cut
+            if wanted:
+                found[pk] = wanted
+            elif wanted is not None:
+                openly.append(pk)
+        if found and self.reader is None:
+            return Match([], []), [*openly, *found]
+        out = excluded(list(keyed.values()), self.tree) if found and self._is_current else []
+        return Match(list(found.values()), out, list(found)), openly
 
     def _gates(self, gate: SessionQuerySet) -> Gates:
         """Join what columns can tell of the tree to the gate."""
@@ -265,23 +309,15 @@ def _owners(user: Any) -> list[Account]:
     return list(Account.objects.filter(mine | Q(pk__in=shared)).select_related("user"))
 
 
-def _wanted(keyed: Keyed, tree: Node) -> Wanted:
-    """Return the tokens that every text the tree finds must have; none where nothing is sure."""
-    forms: set[str] = set()
-    others: list[Either] = []
-    for one in conjuncts(tree):
-        if isinstance(one, Term):
-            said = whole(one)
-            forms.update(chain.from_iterable(map(query_forms, said)), pairs(said))
-        elif isinstance(one, Or):
-            branches = [_wanted(keyed, part) for part in one.parts]
-            others += [Either(branches)] if all(branches) else []
-    return [*keyed.tokens(forms), *others]
+def _is_begun(tree: Node) -> bool:
+    """Tell whether the beginning of a word is looked for."""
+    return any(isinstance(one, Term) and one.prefix and not out for one, out in leaves(tree))
 
 
-def _unwanted(keyed: Sequence[Keyed], tree: Node) -> list[str]:
-    forms = [form for one in conjuncts(tree) for form in unwanted(one)]
-    return sorted({token for one in keyed for token in one.tokens(forms)})
+def _words(account: Account) -> Words | None:
+    """Return all the words of an account; None where some may be missing."""
+    known = learned.of(account)
+    return known.words if known and known.is_complete(account) else None
 
 
 def _blocks(candidates: Sequence[Candidate]) -> _Held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .base import Index, Match, Piece
 
@@ -26,9 +26,11 @@ class AtRest:
         """Yield all that matches."""
         yield self._index.join(match, titles=titles)
 
-    def count(self, owner: int, token: str, cap: int) -> int:
-        """Return how many texts hold ``token``: no other account has the same."""
-        return self._index.count(token, cap)
+    def counts(
+        self, owner: int, tokens: Sequence[str], cap: int, *, titles: bool = False
+    ) -> list[int]:
+        """Return of each token how many texts hold it: no other account has the same."""
+        return self._index.counts(tokens, cap, titles=titles)
 
     def seen(self, owner: int) -> int:
         """Return that no Change was missed."""

@@ -82,8 +82,10 @@ class Reader(Protocol):
         That is if ``oldest``; else the other way around.
         """
 
-    def count(self, owner: int, token: str, cap: int) -> int:
-        """Return how many texts of an account hold ``token``, counting no further than ``cap``."""
+    def counts(
+        self, owner: int, tokens: Sequence[str], cap: int, *, titles: bool = False
+    ) -> list[int]:
+        """Return of each token how many texts of an account hold it, up to ``cap``."""
 
     def seen(self, owner: int) -> int:
         """Return the last Change of an account's that was read; what changed later is unsure."""
@@ -170,8 +172,8 @@ class Index(Protocol):
     def join(self, match: Match, *, titles: bool = False) -> Piece:
         """Return all that matches of what is at rest."""
 
-    def count(self, token: str, cap: int) -> int:
-        """Return how many texts at rest hold ``token``, counting no further than ``cap``."""
+    def counts(self, tokens: Sequence[str], cap: int, *, titles: bool = False) -> list[int]:
+        """Return of each token how many texts at rest hold it, up to ``cap``."""
 
 
 def index() -> Index:

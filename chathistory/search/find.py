@@ -24,15 +24,17 @@ from .branches import Branches, Path
 from .facets import Facets, count
 from .grouping import PerSession
 from .matcher import snippet
-from .query import parse
+from .query import begun, parse
 from .ranking import Ranking, Scored
 from .sources import Candidate, Position
+from .suggest import suggestions
 from .tree import TITLES, Node, Term, conjuncts, leaves
 
 SORTS = ("newest", "oldest", "relevance")
 GROUPS = ("session",)
 MAX_LIMIT = 100
 _TITLES = 20
+_FEW = 3  # results with which nobody is asked what was meant
 _LISTED = 1_000  # titles opened where the index has no say
 _BLOCK = 200
 _NUMBER = "([0-7]?[0-9a-f]{1,15})"  # below 2**63
@@ -78,6 +80,8 @@ class Answer:
     complete: bool
     counted: bool = True
     facets: Facets | None = None
+    #: A query with words of the asker's own for those that are met nowhere; it finds something.
+    did_you_mean: str | None = None
 
 
 def search(
@@ -90,14 +94,16 @@ def search(
     narrow: Narrow | None = None,
     group: str | None = None,
     facets: bool = False,
+    typing: bool = False,
 ) -> Answer:
     """Search what ``user`` may read and has not thrown away.
 
     ``sort="relevance"`` ranks the newest 1,000, and on the pages after these the 1,000 before; at
     the end come chats that have all the words, in no one message. ``narrow`` filters the sessions
     further; ``group="session"`` gives the newest, oldest or best message of each session;
-    ``facets`` counts what kinds were found. Raises InvalidQuery, or Invalid for a bad sort, group,
-    limit or cursor.
+    ``facets`` counts what kinds were found; ``typing`` takes the last word for one that is only
+    begun, and looks less far. Raises InvalidQuery, or Invalid for a bad sort, group, limit or
+    cursor.
     """
     if sort not in SORTS:
         raise Invalid(f"Unknown sort; one of: {', '.join(SORTS)}.", field="sort")
@@ -105,23 +111,63 @@ def search(
         raise Invalid(f"Unknown group; one of: {', '.join(GROUPS)}.", field="group")
     if not 1 <= limit <= MAX_LIMIT:
         raise Invalid(f"From 1 to {MAX_LIMIT}.", field="limit")
-    tree, oldest = parse(query), sort == "oldest"
-    if TITLES in conjuncts(tree):
-        key = _read(cursor, "titles")
-        began = int(key[0], 16) if key else None
-        return _by_title(Asked(user, tree, narrow), limit, began, oldest=oldest)
-    ended, shown = _end(cursor, sort)
-    ask = partial(Asked, user, narrow=narrow)
-    asked = ask(tree)
+    ask = partial(Asked, user, narrow=narrow, typing=typing)
+    asked = ask((begun if typing else parse)(query))
+    if _is_of_titles(asked):
+        answer = _by_title(asked, limit, _began(cursor), oldest=sort == "oldest")
+    else:
+        answer = _of_messages(asked, ask, sort, limit, cursor, group)
+    answer.facets = count(asked) if facets and not _is_of_titles(asked) else None
+    if asked.is_cut:
+        _say_cut(answer)
+    is_all = cursor is None and answer.cursor is None
+    if is_all and not typing and len(answer.hits) + len(answer.titles) < _FEW:
+        answer.did_you_mean = _meant(asked, query, narrow)
+    return answer
+
+
+def _of_messages(
+    asked: Asked,
+    ask: partial[Asked],
+    sort: str,
+    limit: int,
+    cursor: str | None,
+    group: str | None,
+) -> Answer:
+    """Return a page of messages; on the first one also titles."""
+    (ended, shown), oldest = _end(cursor, sort), sort == "oldest"
     once = PerSession(asked, ended, oldest=oldest) if group else None
     if sort == "relevance":
         answer = _Best(asked, ask, ended, once).page(shown, limit)
     else:
         answer = _in_order(asked, limit, ended, once, oldest=oldest)
-    if cursor is None and _has_words(tree):
+    if cursor is None and _has_words(asked.tree):
         answer.titles, _ended = _titles(asked, _TITLES, None)
-    answer.facets = count(asked) if facets else None
     return answer
+
+
+def _say_cut(answer: Answer) -> None:
+    """Say that there may be more: not every word that begins so was looked for."""
+    answer.complete = answer.counted = False
+    if answer.facets:
+        answer.facets.complete = False
+
+
+def _meant(asked: Asked, query: str, narrow: Narrow | None) -> str | None:
+    """Return another query that finds something, where words of this one are met nowhere."""
+    if asked.own is None or asked.reader is None or not asked.reader.is_current:
+        return None
+    for other, tree in suggestions(query, asked.tree, asked.own, asked.reader):
+        again = Asked(asked.user, tree, narrow)
+        if _titles(again, 1, None)[0]:
+            return other
+        if not _is_of_titles(again) and _in_order(again, 1, None, None, oldest=False).hits:
+            return other
+    return None
+
+
+def _is_of_titles(asked: Asked) -> bool:
+    return TITLES in conjuncts(asked.tree)
 
 
 def within(user: Any, query: str, session: Session) -> tuple[list[tuple[int, UUID]], bool]:
@@ -153,7 +199,7 @@ def _in_order(
     found: list[Found] = []
     size = _FIRST if asked.matcher.must_open or once else limit + 1
     opened = 0
-    while opened < settings.SEARCH_BUDGET:
+    while opened < asked.budget:
         block = asked.candidates(ended, size, oldest=oldest)
         opened += len(block)
         held = asked.opened(block)
@@ -196,7 +242,7 @@ def _titles(
     found: list[Session] = []
     looked = 0
     size = limit if asked.is_indexed else max(limit, _BLOCK)
-    while looked < (settings.SEARCH_BUDGET if asked.is_indexed else _LISTED):
+    while looked < (asked.budget if asked.is_indexed else _LISTED):
         block = asked.titles(ended, size, oldest=oldest)
         looked += len(block)
         found += asked.titled(block)
@@ -294,6 +340,12 @@ def _has_words(tree: Node) -> bool:
 
 def _cursor(end: Position | None) -> str | None:
     return None if end is None else f"{end.place:x}-{end.uuid.hex}"
+
+
+def _began(cursor: str | None) -> int | None:
+    """Return the key of the session at which a page of titles ended. Raises Invalid."""
+    key = _read(cursor, "titles")
+    return int(key[0], 16) if key else None
 
 
 def _end(cursor: str | None, sort: str) -> tuple[Position | None, int]:

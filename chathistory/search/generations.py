@@ -252,8 +252,8 @@ class GenerationalIndex(ABC):
         """Return all that matches."""
 
     @abstractmethod
-    def count(self, token: str, cap: int) -> int:
-        """Return how many texts hold ``token``."""
+    def counts(self, tokens: Sequence[str], cap: int, *, titles: bool = False) -> list[int]:
+        """Return of each token how many texts hold it."""
 
     @abstractmethod
     def _postings(self, number: int, titles: bool) -> Iterator[list[tuple[int, str]]]:

@@ -14,13 +14,11 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from django.db.models import Exists, OuterRef
-
 from chathistory import bulk
 from chathistory.conf import settings
 from chathistory.exceptions import Damaged
 from chathistory.lru import Lru
-from chathistory.models import Account, Change, Message, Session
+from chathistory.models import Account, Message, Session
 
 from . import upkeep
 from .base import Doc, Index, Match, Piece, Reader
@@ -69,7 +67,7 @@ class MemoryIndex:
         self.unmark = stored.unmark
         self.merge = stored.merge
         self.join = stored.join
-        self.count = stored.count
+        self.counts = stored.counts
 
     @property
     def generations(self) -> Generations:
@@ -124,9 +122,11 @@ class _Reader:
             found += [(place, owner) for place in places]
         return sorted(found, reverse=not oldest)
 
-    def count(self, owner: int, token: str, cap: int) -> int:
-        """Return how many texts of an account hold ``token``, counting no further than ``cap``."""
-        return self._shelves[owner].count(token, cap)
+    def counts(
+        self, owner: int, tokens: Sequence[str], cap: int, *, titles: bool = False
+    ) -> list[int]:
+        """Return of each token how many texts of an account hold it, up to ``cap``."""
+        return [self._shelves[owner].count(token, cap, titles=titles) for token in tokens]
 
     def seen(self, owner: int) -> int:
         """Return the last Change that was read."""
@@ -179,7 +179,7 @@ def _renewed(name: tuple[str, int], kept: _Kept, owner: Account) -> _Kept:
 
 def _followed(kept: _Kept, owner: Account) -> _Kept:
     shelf = kept.shelf
-    if shelf is None or kept.epoch != owner.epoch or _has_lost(kept, owner):
+    if shelf is None or kept.epoch != owner.epoch or upkeep.has_lost(owner, kept.seq):
         return _built(owner)
     seq = _seq(owner)
     with shelf.writing():
@@ -188,17 +188,6 @@ def _followed(kept: _Kept, owner: Account) -> _Kept:
             for keys in _batches(list(changed.values_list("pk", flat=True))):
                 shelf.put(_read(owner, keys, titles=titles), titles=titles)
     return _kept(shelf, owner, seq)
-
-
-def _has_lost(kept: _Kept, owner: Account) -> bool:
-    """Tell whether anything was removed for good: then nothing of it stays here either."""
-    changes = Change.objects.filter(account=owner, seq__gt=kept.seq)
-    emptied = Message.objects.filter(account=owner, changed__gt=kept.seq, revision=0)
-    gone = (
-        changes.filter(~Exists(model._base_manager.filter(uuid=OuterRef("row"))), table=table)
-        for table, model in (("message", Message), ("session", Session))
-    )
-    return emptied.exists() or any(rows.exists() for rows in gone)
 
 
 def _built(owner: Account) -> _Kept:

@@ -58,12 +58,15 @@ class PostgresIndex(GenerationalIndex):
         where = f"({wanted}) AND NOT hit.t && %s::bigint[]"
         return Piece(f"{table} AS hit", where, parameters)
 
-    def count(self, token: str, cap: int) -> int:
-        """Return how many texts hold ``token``, counting no further than ``cap``."""
-        table = tables(self.generations.live.number)[0]
-        found = f"SELECT 1 FROM {table} WHERE t @> %s::bigint[] LIMIT %s"  # noqa: S608
-        sql = f"SELECT count(*) FROM ({found}) AS found"  # noqa: S608
-        return int(self._fetch(sql, [_numbers([token]), cap])[0][0])
+    def counts(self, tokens: Sequence[str], cap: int, *, titles: bool = False) -> list[int]:
+        """Return of each token how many texts hold it, counting no further than ``cap``."""
+        table = tables(self.generations.live.number)[titles]
+        found = f"SELECT 1 FROM {table} WHERE t @> ARRAY[one.token] LIMIT %s"  # noqa: S608
+        sql = (
+            f"SELECT (SELECT count(*) FROM ({found}) AS found)"  # noqa: S608
+            " FROM unnest(%s::bigint[]) WITH ORDINALITY AS one(token, n) ORDER BY n"
+        )
+        return [int(count) for (count,) in self._fetch(sql, [cap, _numbers(tokens)])]
 
     def _exists(self, number: int) -> bool:
         return self._fetch("SELECT to_regclass(%s)", [tables(number)[0]]) != [(None,)]
@@ -153,10 +156,20 @@ def _all(wanted: Wanted, parameters: list[object]) -> str:
     conditions = ["hit.t @> %s::bigint[]"] if tokens else []
     parameters += [_numbers(tokens)] if tokens else []
     for one in wanted:
-        if isinstance(one, Either):
+        if isinstance(one, Either) and (alone := _alone(one)):
+            conditions.append("hit.t && %s::bigint[]")
+            parameters.append(_numbers(alone))
+        elif isinstance(one, Either):
             branches = [f"({_all(branch, parameters)})" for branch in one.branches]
             conditions.append("(" + " OR ".join(branches) + ")")
     return " AND ".join(conditions)
+
+
+def _alone(either: Either) -> list[str]:
+    """Return the tokens of which one will do, where that is all: the index finds them at once."""
+    tokens = [one for branch in either.branches for one in branch if len(branch) == 1]
+    found = [one for one in tokens if not isinstance(one, Either)]
+    return found if len(found) == len(either.branches) else []
 
 
 def _numbers(tokens: Sequence[str]) -> list[int]:

@@ -17,7 +17,7 @@ from chathistory.exceptions import InvalidQuery
 from chathistory.states import LIVE
 from chathistory.text import ROLES
 
-from .tokens import IS_CJK, WORD, query_forms
+from .tokens import IS_CJK, WORD, WORD_CLASS, query_forms
 from .tree import (
     TITLES,
     Filter,
@@ -67,6 +67,7 @@ _VALUE = re.compile(r'"([^"]*)"|([^\s"()]+)')
 _KEY = re.compile(r'(?:"([^"=]+)"|([^\s"()=]+))=')
 _OR = re.compile(r'OR(?=[\s()"]|$)')
 _WORD = re.compile(r'[^\s"]+')
+_TYPED = re.compile(WORD_CLASS + r"{2}\Z")
 _SPACE = re.compile(r"\s*")
 _GERSHAYIM = re.compile('(?<=[\u05d0-\u05ea])"(?=[\u05d0-\u05ea])')
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
@@ -82,6 +83,30 @@ def parse(query: str) -> Node:
     _check(query)
     # Typed with a quotation mark: as much of a Hebrew abbreviation as an apostrophe is of "don't".
     return _Parser(_GERSHAYIM.sub("\u05f4", query)).tree()
+
+
+def begun(query: str) -> Node:
+    """Return the tree of a query that is still being typed: its last word may be only begun.
+
+    That is from its second letter on, and not where it is left out or part of a filter. Raises
+    InvalidQuery as ``parse`` does.
+    """
+    tree = parse(query)
+    if not _TYPED.search(query) or IS_CJK.match(query[-1]):
+        return tree
+    try:
+        other = parse(query + "*")
+    except InvalidQuery:
+        return tree
+    old, new = list(leaves(tree)), list(leaves(other))
+    changed = [one for one, was in zip(new, old, strict=False) if one != was]
+    fits = (
+        len(old) == len(new)
+        and len(changed) == 1
+        and isinstance(changed[0][0], Term)
+        and not changed[0][1]
+    )
+    return other if fits else tree
 
 
 def _check(query: str) -> None:

@@ -130,7 +130,7 @@ class Ranking:
         if reader is None:
             return 0
         keyed = {row.pk: keyring.account_keys(row).search for row in self._asked.asker.accounts}
-        return sum(reader.count(pk, one.token(form), _COUNTED) for pk, one in keyed.items())
+        return sum(reader.counts(pk, [one.token(form)], _COUNTED)[0] for pk, one in keyed.items())
 
 
 def _weight(total: int, count: int) -> float:

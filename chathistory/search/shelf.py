@@ -92,9 +92,10 @@ class Shelf:
             ]
         return sorted(found, reverse=not oldest)[:count]
 
-    def count(self, token: str, cap: int) -> int:
+    def count(self, token: str, cap: int, *, titles: bool = False) -> int:
         """Return how many texts hold ``token``, counting no further than ``cap``."""
-        sql = f"SELECT count(*) FROM ({_OLD.format('text')} UNION ALL {_FRESH.format('text')} LIMIT ?)"  # noqa: E501, S608
+        both = f"{_OLD} UNION ALL {_FRESH} LIMIT ?".format(_KINDS[titles])
+        sql = f"SELECT count(*) FROM ({both})"  # noqa: S608
         with self.lock:
             found: int = self._link.execute(sql, [f'"{token}"', f'"{token}"', cap]).fetchone()[0]
         return found

@@ -65,20 +65,19 @@ class Gates(NamedTuple):
 
 
 class Sources:
-    """The index where it has a say, else the sessions behind the gate."""
+    """The index where it has a say; of other owners the sessions behind the gate."""
 
     def __init__(
         self,
         match: Match,
         reader: Reader | None,
+        openly: Sequence[int],
         gates: Gates,
         span: tuple[int, int],
-        *,
-        is_anybodys: bool,
     ) -> None:
-        """Without a ``reader``, whatever the gates let through is a candidate."""
-        self._match, self._reader, self._gates, self._span = match, reader, gates, span
-        self._is_anybodys = is_anybodys
+        """``openly`` are the owners of whom whatever the gates let through is a candidate."""
+        self._match, self._reader, self._openly = match, reader, openly
+        self._gates, self._span = gates, span
 
     def candidates(
         self,
@@ -90,36 +89,26 @@ class Sources:
         oldest: bool,
     ) -> list[Candidate]:
         """Return what comes after ``ended`` in order, up to and with ``until``."""
-        if not self._is_anybodys:
-            return []
         found: list[Candidate] = []
         try:
-            more, values = self._more(ended, until, sessions, oldest=oldest)
-            order = self._order(oldest=oldest)
-            for sql, parameters in self._all(ended, until, oldest=oldest):
-                ordered = f"{sql}{more}{order} LIMIT %s"
-                rows = _rows(ordered, [*parameters, *values, limit - len(found)])
-                found += [Candidate(*row) for row in rows]
-                if len(found) == limit:
-                    break
+            more = self._more(ended, until, sessions, oldest=oldest)
         except EmptyResultSet:  # no row can be what is asked for
             return []
-        return found
+        if self._match.wanted:
+            pieces = self._from_index(ended, until, oldest=oldest)
+            found += _first(pieces, more, _order("hit.place", oldest=oldest), limit)
+        if self._openly:
+            # A sum, or everybody's places would be walked.
+            order = _order("m.place + 0", oldest=oldest)
+            found += _first(self._from_gate(), more, order, limit)
+        if self._match.wanted and self._openly:  # nobody's messages come by both
+            found.sort(key=lambda one: one.position, reverse=not oldest)
+        return found[:limit]
 
-    def _order(self, *, oldest: bool) -> str:
-        # On SQLite places are distinct and FTS5 walks by them; anything else in the order would
-        # sort every posting. Without the index a sum, or everybody's places would be walked.
-        place = "m.place + 0" if self._reader is None else "hit.place"
-        way = "ASC" if oldest else "DESC"
-        tie = "" if bulk.connection(Message).vendor == "sqlite" else f", m.uuid {way}"
-        return f" ORDER BY {place} {way}{tie}"
-
-    def _all(
+    def _from_index(
         self, ended: Position | None, until: Position | None, *, oldest: bool
     ) -> Iterator[_Query]:
-        if self._reader is None:
-            yield self._from_gate()
-            return
+        assert self._reader is not None  # noqa: S101  (whoever asks the index has one)
         first, last = self._span
         low, high = (ended, until) if oldest else (until, ended)
         first = first if low is None else max(first, low.place)
@@ -135,15 +124,19 @@ class Sources:
             )
             yield sql, [*piece.parameters, first, last, *more]
 
-    def _from_gate(self) -> _Query:
+    def _from_gate(self) -> Iterator[_Query]:
         """Begin at the sessions: nobody else's messages are walked for a query without words."""
-        gate, more = _compiled(self._gates.sessions.order_by().values("pk"))
+        gate, more = _compiled(self._open(self._gates.sessions).order_by().values("pk"))
         sql = (
             f"{_COLUMNS} FROM {Message._meta.db_table} m"
             f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
             f" WHERE m.session_id IN ({gate}) AND m.deleted_at IS NULL"
         )
-        return sql, more
+        yield sql, more
+
+    def _open(self, rows: SessionQuerySet) -> SessionQuerySet:
+        """Leave the owners of whom nothing is sure."""
+        return rows.filter(account__in=self._openly) if self._match.wanted else rows
 
     def _more(
         self,
@@ -175,12 +168,14 @@ class Sources:
 
     def titles(self, ended: int | None, limit: int, *, oldest: bool) -> list[int]:
         """Return the keys of sessions after ``ended`` in order that may be found as titles."""
-        if not self._is_anybodys:
-            return []
         first = ended + 1 if oldest and ended is not None else 0
         last = LAST if oldest or ended is None else ended - 1
-        read = self._listed if self._reader is None else self._titled
-        return read(first, last, limit, oldest=oldest)
+        found: list[int] = []
+        if self._match.wanted:
+            found += self._titled(first, last, limit, oldest=oldest)
+        if self._openly:
+            found += self._listed(first, last, limit, oldest=oldest)
+        return sorted(found, reverse=not oldest)[:limit]
 
     def _titled(self, first: int, last: int, limit: int, *, oldest: bool) -> list[int]:
         assert self._reader is not None  # noqa: S101  (whoever asks the index has one)
@@ -202,9 +197,31 @@ class Sources:
         return found
 
     def _listed(self, first: int, last: int, limit: int, *, oldest: bool) -> list[int]:
-        rows = self._gates.titles.filter(pk__gte=first, pk__lte=last)
+        rows = self._open(self._gates.titles).filter(pk__gte=first, pk__lte=last)
         rows = rows.order_by("pk" if oldest else "-pk")
         return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def _first(queries: Iterator[_Query], more: _Query, order: str, limit: int) -> Iterator[Candidate]:
+    """Yield the first of what queries find that are in order, one after the other."""
+    left = limit
+    try:
+        for sql, parameters in queries:
+            rows = _rows(f"{sql}{more[0]}{order} LIMIT %s", [*parameters, *more[1], left])
+            yield from (Candidate(*row) for row in rows)
+            left -= len(rows)
+            if not left:
+                return
+    except EmptyResultSet:  # no row can be what is asked for
+        return
+
+
+def _order(place: str, *, oldest: bool) -> str:
+    # On SQLite places are distinct and FTS5 walks by them; anything else in the order would sort
+    # every posting.
+    way = "ASC" if oldest else "DESC"
+    tie = "" if bulk.connection(Message).vendor == "sqlite" else f", m.uuid {way}"
+    return f" ORDER BY {place} {way}{tie}"
 
 
 def _correlated(rows: SessionQuerySet, outer: str) -> _Query:

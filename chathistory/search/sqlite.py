@@ -84,11 +84,11 @@ class SqliteIndex(GenerationalIndex):
         source = f"(SELECT rowid AS place FROM {table} WHERE {table} MATCH %s) AS hit"  # noqa: S608
         return Piece(source, "1=1", [expression(match)])
 
-    def count(self, token: str, cap: int) -> int:
-        """Return how many texts hold ``token``, counting no further than ``cap``."""
-        table = tables(self.generations.live.number)[0]
+    def counts(self, tokens: Sequence[str], cap: int, *, titles: bool = False) -> list[int]:
+        """Return of each token how many texts hold it, counting no further than ``cap``."""
+        table = tables(self.generations.live.number)[titles]
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH %s LIMIT %s)"  # noqa: S608
-        return int(self._fetch(sql, [f'"{token}"', cap])[0][0])
+        return [int(self._fetch(sql, [f'"{token}"', cap])[0][0]) for token in tokens]
 
     def is_sound(self) -> bool | None:
         """Let FTS5 check itself: of a large index it would make writers wait for seconds."""

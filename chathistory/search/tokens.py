@@ -88,7 +88,7 @@ _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _IS_CAMEL = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]")
 _ASCII_WORDS = bytes(code if _PLAIN.match(chr(code)) else 32 for code in range(128)) + bytes(128)
 _ASCII = bytes(range(128))
-_LONGEST = 256  # characters of a word that still count; a longer one is found by its beginning
+LONGEST = 256  # characters of a word that still count; a longer one is found by its beginning
 _SHORT, _PAIRS = 5, 4_096  # characters of a word that makes pairs; buckets that pairs fall into
 _CODES = 100_000  # words whose code is remembered
 
@@ -140,7 +140,7 @@ def forms(word: str) -> set[str]:
 
 
 def _cut(word: str) -> str:
-    return word if len(word) <= _LONGEST or IS_CJK.search(word) else word[:_LONGEST]
+    return word if len(word) <= LONGEST or IS_CJK.search(word) else word[:LONGEST]
 
 
 def _script_forms(folded: str) -> set[str]:

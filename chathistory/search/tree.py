@@ -7,7 +7,7 @@ than what was typed, spaces aside: phrases are joined by hyphens, values quoted 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -115,6 +115,17 @@ def leaves(tree: Node, *, negated: bool = False) -> Iterator[tuple[Term | Filter
             yield from leaves(one, negated=negated)
     else:
         yield tree, negated
+
+
+def with_terms(tree: Node, change: Callable[[Term], Term]) -> Node:
+    """Return the tree with each of its terms changed."""
+    if isinstance(tree, Not):
+        return negate(with_terms(tree.part, change))
+    if isinstance(tree, And):
+        return all_of(with_terms(one, change) for one in tree.parts)
+    if isinstance(tree, Or):
+        return any_of(with_terms(one, change) for one in tree.parts)
+    return change(tree) if isinstance(tree, Term) else tree
 
 
 def is_anchored(tree: Node) -> bool:

@@ -11,11 +11,11 @@ from itertools import groupby
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from chathistory import bulk, keyring, records, text
 from chathistory.exceptions import Damaged
-from chathistory.models import Message, Session
+from chathistory.models import Account, Change, Message, Session, Vocabulary
 
 from .base import Doc, index, stored
 
@@ -141,13 +141,33 @@ def settle() -> None:
     if index().at_rest:
         fill()
         return
-    held = Message.objects.filter(indexed__gt=0), Session.objects.filter(indexed__gt=0)
-    if any(rows.exists() for rows in held):
+    if any(left().values()):
         with transaction.atomic(using=bulk.connection(Message).alias):
-            for rows in held:
-                rows.update(indexed=0)
+            for model in (Message, Session):
+                model._default_manager.filter(indexed__gt=0).update(indexed=0)
+            Vocabulary.objects.all().delete()
             stored().clear()
             stored().mark()
+
+
+def left() -> dict[str, int]:
+    """Return how much is at rest of each kind that another backend may have left."""
+    return {
+        "messages": Message.objects.filter(indexed__gt=0).count(),
+        "titles": Session.objects.filter(indexed__gt=0).count(),
+        "vocabularies": Vocabulary.objects.count(),
+    }
+
+
+def has_lost(account: Account, since: int) -> bool:
+    """Tell whether anything was removed for good after a Change: no memory may keep it then."""
+    changes = Change.objects.filter(account=account, seq__gt=since)
+    emptied = Message.objects.filter(account=account, changed__gt=since, revision=0)
+    gone = (
+        changes.filter(~Exists(model._base_manager.filter(uuid=OuterRef("row"))), table=table)
+        for table, model in (("message", Message), ("session", Session))
+    )
+    return emptied.exists() or any(rows.exists() for rows in gone)
 
 
 def _outside(rows: Sequence[Any]) -> list[Any]:

@@ -172,7 +172,7 @@ def test_happy_what_they_said_elsewhere_is_emptied(alice, bob, talk, invite):
     assert (kept.message_count, kept.preview, kept.head_seq) == (2, None, 3)
     assert kept.total_tokens == sum(session.messages.values_list("tokens", flat=True))
     keyed = keyring.account_keys(kept.account).search
-    assert index().count(keyed.token("heron"), 10) == 0
+    assert index().counts([keyed.token("heron")], 10)[0] == 0
     assert {entry.messages for entry in ledger.read()} == {(), (mine.uuid,)}
 
 

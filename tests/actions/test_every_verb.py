@@ -60,6 +60,8 @@ HELPERS = {
     "tokens.find": "a look-up by the secret itself",
     "transfers.file_of": "a look-up through the gate; see test_jobs_file.py",
     "transfers.watched": "counts what import reads",
+    "vocabularies.clean": "part of purge.sweep and erase.erase; see search/test_vocabularies.py",
+    "vocabularies.of_sessions": "a look-up, part of erase.erase",
     "working.finish": "the end of perform and run",
     "working.free": "a condition of perform and sweep",
     "working.hold": "the beginning of run",

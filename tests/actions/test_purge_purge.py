@@ -40,7 +40,7 @@ def trashed(alice, bob, talk, invite):
 
 def indexed(account, word):
     keyed = keyring.account_keys(account).search
-    return index().count(keyed.token(word), 10)
+    return index().counts([keyed.token(word)], 10)[0]
 
 
 def left():

@@ -157,3 +157,20 @@ def test_only_what_one_may_read_and_nothing_in_the_trash(
     api.delete(f"sessions/{chat}")
     assert found(bob_api.get("search", q="yeast")) == found(api.get("search", q="yeast")) == []
     assert found(api.get("search", q="yeast", state="deleted")) == []
+
+
+def test_the_last_word_may_still_be_typed(api: Api, charlie_api: Api, chat: str) -> None:
+    assert found(api.get("search", q="yea")) == []
+    assert len(found(api.get("search", q="yea", typing="1"))) == 1
+    assert len(found(api.get("search", q="sug", typing="true", facets="1"))) == 1
+    assert api.get("search", q="sug", typing="1").json()["complete"] is True
+    assert found(charlie_api.get("search", q="yea", typing="1")) == []
+    problem(api.get("search", q="yea", typing="yes"), 400, "invalid", "typing")
+    problem(api.get("search", q='"yea', typing="1"), 400, "invalid_query", "q")
+
+
+def test_it_says_what_may_have_been_meant(api: Api, charlie_api: Api, chat: str) -> None:
+    said = api.get("search", q="yaest role:user").json()
+    assert (said["results"], said["did_you_mean"]) == ([], "yeast role:user")
+    assert api.get("search", q="yeast").json()["did_you_mean"] is None
+    assert charlie_api.get("search", q="yaest").json()["did_you_mean"] is None

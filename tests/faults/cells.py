@@ -14,7 +14,19 @@ from chathistory import blocks, crypto, keyring, records
 from chathistory.actions import jobs, messages, packing, sessions
 from chathistory.backups import keysets
 from chathistory.crypto import Context
-from chathistory.models import Backup, Block, Change, DataKey, Message, Revision, Session, Tag
+from chathistory.models import (
+    Account,
+    Backup,
+    Block,
+    Change,
+    DataKey,
+    Message,
+    Revision,
+    Session,
+    Tag,
+    Vocabulary,
+)
+from chathistory.search import learned
 from tests.actions.asked import Asked
 from tests.conftest import Talk
 
@@ -96,6 +108,7 @@ def lived(alice: User, bob: User, talk: Talk) -> dict[str, Cell]:
         **_of_keys(first),
         **_of_blocks(talk, said),
         **_of_backups(first),
+        **_of_vocabulary(first),
     }
 
 
@@ -175,3 +188,19 @@ def _of_backups(session: Session) -> dict[str, Cell]:
     own = DataKey.objects.get(account=session.account, purpose="account")
     others = [other.key, own.master_wrapped]
     return {"Backup.key": Cell(backup, "key", open_backup, others)}
+
+
+def _of_vocabulary(session: Session) -> dict[str, Cell]:
+    """One that was sealed twice, and another person's."""
+    owner, other = session.account, Account.objects.get(user__username="bob")
+    for account in (owner, other):
+        learned.of(account)
+    old = Vocabulary.objects.get(account=owner).words
+    learned.save(owner, learned.open_row(Vocabulary.objects.get(account=owner), owner))
+    row, his = (Vocabulary.objects.get(account=account) for account in (owner, other))
+    others = [his.words, Tag.objects.filter(account=owner)[0].name]
+    return {
+        "Vocabulary.words": Cell(
+            row, "words", lambda one: learned.open_row(one, one.account), others, old
+        )
+    }

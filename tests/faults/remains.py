@@ -76,7 +76,7 @@ class Remains:
 
     def found(self) -> set[str]:
         """Return the tokens that the index knows."""
-        return {token for token in self.tokens if index().count(token, 1)}
+        return {token for token in self.tokens if index().counts([token], 1)[0]}
 
     def in_rows(self) -> set[str]:
         """Return the tables that hold any of it."""

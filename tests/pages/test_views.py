@@ -67,6 +67,15 @@ def test_the_search_box_says_what_can_be_typed(alice: Client, chat: Session) -> 
     assert (wrong.status_code, wrong.context["position"]) == (400, 13)
 
 
+def test_a_word_met_nowhere_is_answered_by_a_link(alice: Client, chat: Session) -> None:
+    asked = {"q": "jittre <b>", "workflow": "tutor", "sort": "relevance"}
+    assert "Did you mean" not in alice.get("/chat/history/", asked).content.decode()
+    shown = alice.get("/chat/history/", asked | {"q": "Jittre role:user"}).content.decode()
+    link = "/chat/history/?q=jitter+role%3Auser&amp;workflow=tutor&amp;sort=relevance"
+    assert f'Did you mean <a href="{link}"><bdi>jitter role:user</bdi></a>?' in shown
+    assert "Did you mean" not in alice.get("/chat/history/", {"q": "jitter"}).content.decode()
+
+
 def test_a_stranger_gets_404_and_changes_nothing(chat: Session, charlie: Client) -> None:
     for path in paths(chat):
         assert charlie.get(path).status_code == 404

@@ -68,6 +68,7 @@ PIECES = st.lists(st.sampled_from(hostile.PIECES), max_size=9).map(" ".join)
 @given(query=st.text(max_size=30) | st.text('a"-fox ( )*:中\u0301_', max_size=20) | PIECES)
 def test_any_text_at_all_is_answered_or_refused(alice, query):
     assert hits(alice, query) == 0
+    assert hits(alice, query, typing=True) == 0
 
 
 @pytest.mark.parametrize("query", [None, 5, b"fox", ["fox"]])

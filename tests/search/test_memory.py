@@ -103,7 +103,7 @@ def test_nothing_of_what_was_removed_for_good_stays(alice, talk, builds):
     token = keyring.account_keys(session.account).search.token("zebra")
     reader = index().reader([Account.objects.get(pk=session.account_id)])
     assert reader is not None
-    assert reader.count(session.account_id, token, 9) == 0
+    assert reader.counts(session.account_id, [token], 9) == [0]
     assert builds[-1] == "_built"
 
 
@@ -257,7 +257,7 @@ def test_what_changes_before_migrate_leaves_the_index_at_rest_whole(alice, talk,
     for query in ("zebra", "lion", "heron", "tiger"):
         assert texts(alice, query) == brute.found(alice, query)
     keyed = keyring.account_keys(session.account).search
-    assert [stored().count(keyed.token(word), 9) for word in ("zebra", "heron", "tiger")] == [
+    assert stored().counts([keyed.token(word) for word in ("zebra", "heron", "tiger")], 9) == [
         *(0, 1, 1),
     ]
 

@@ -97,7 +97,7 @@ def test_a_new_title_marks_nothing(alice, said):
 def test_a_token_that_is_a_small_number_is_one_like_any_other():
     doc, small = Doc(77, "000000000001 000000000002"), ["000000000001"]
     index().add([doc])
-    assert index().count(small[0], 9) == 1
+    assert index().counts([small[0]], 9)[0] == 1
     for match, count in ((Match([small], [], [1]), 1), (Match([small], ["000000000002"], [1]), 0)):
         source, where, parameters = index().join(match)
         # The account is compared with a message's.
@@ -107,4 +107,4 @@ def test_a_token_that_is_a_small_number_is_one_like_any_other():
             assert cursor.fetchone() == (count,)
     assert index().read([77]) == [doc._replace(generation=1)]
     index().remove([doc])
-    assert index().count(small[0], 9) == 0
+    assert index().counts([small[0]], 9)[0] == 0
