@@ -52,6 +52,6 @@ def test_the_index_is_made_by_migrate_and_making_it_again_keeps_it(alice, talk):
 def test_flush_forgets_the_index_too(alice, talk):
     session = talk("findable")
     keyed = keyring.account_keys(session.account).search
-    assert index().count(keyed.token("findable"), 10) == 1
+    assert index().counts([keyed.token("findable")], 10)[0] == 1
     call_command("flush", interactive=False, verbosity=0)
-    assert index().count(keyed.token("findable"), 10) == 0
+    assert index().counts([keyed.token("findable")], 10)[0] == 0

@@ -28,7 +28,7 @@ def test_rows_index_and_verbs_are_the_scratchs_own(alice: User, talk, tmp_path: 
         message = messages.append(session, alice, "user", "okapi")
         assert records.open_body(message, session).content == "okapi"
         keyed = keyring.account_keys(session.account).search
-        found = [index().count(keyed.token(word), 9) for word in ("okapi", "zebra")]
+        found = index().counts([keyed.token(word) for word in ("okapi", "zebra")], 9)
         assert found == [1, 0]
         assert message.session.account.user == alice
     assert [row.uuid for row in Session.objects.all()] == [live.uuid]
