@@ -18,7 +18,7 @@ from django.db.models import Q
 from chathistory import blocks, crypto, keyring, records, text
 from chathistory.conf import settings
 from chathistory.exceptions import Damaged
-from chathistory.models import Account, Block, Message, Session
+from chathistory.models import Account, Block, Message, Session, Share
 from chathistory.querysets import SessionQuerySet
 from chathistory.states import State
 
@@ -71,7 +71,7 @@ class Asked:
         #: Candidates that are opened for one answer.
         self.budget = min(settings.SEARCH_BUDGET, _TYPING) if typing else settings.SEARCH_BUDGET
         self.owners = {row.pk: row for row in _owners(user)}
-        own = [row for row in self.owners.values() if user is None or row.user_id == user.pk]
+        own = [row for row in self.owners.values() if row.user_id == user.pk]
         self.asker = Asker(own)
         #: The asker's account, if there is one.
         self.own = own[0] if own and user is not None else None
@@ -302,11 +302,12 @@ def _plain(value: Any) -> str:
 
 
 def _owners(user: Any) -> list[Account]:
-    if user is not None and not user.is_authenticated:
+    if user is None or not user.is_authenticated:
         return []
-    shared = Session.objects.shared_with(user, "read").values("account")
-    mine = Q(user=user) if user is not None else Q()
-    return list(Account.objects.filter(mine | Q(pk__in=shared)).select_related("user"))
+    # By the grants, and apart: whole, the database would walk everybody's sessions.
+    grants = Share.objects.in_force(user, "read").exclude(session__state=State.DELETED)
+    shared = set(grants.values_list("account", flat=True))
+    return list(Account.objects.filter(Q(user=user) | Q(pk__in=shared)).select_related("user"))
 
 
 def _is_begun(tree: Node) -> bool:
