@@ -10,6 +10,7 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -148,10 +149,10 @@ def _timed(owner: Any, texts: dict[Any, str], counts: Counter[str]) -> list[Row]
     for kind, queries in kinds.items():
         for query in queries:  # also warms the connection's cache up
             assert newest(query) == _scan(sets, query), f"a scan finds other messages: {query!r}"
-        times = timed([lambda query=query: newest(query) for query in queries])
+        times = timed([partial(newest, query) for query in queries])
         found.append(Row(f"search 100k own p95, {kind}", percentile(times, 0.95), "ms", BAR_MS))
     every = [query for queries in kinds.values() for query in queries]
-    times = timed([lambda query=query: best(query) for query in every])
+    times = timed([partial(best, query) for query in every])
     name = "search 100k own p95, best first, the same queries"
     return [*found, Row(name, percentile(times, 0.95), "ms", RELEVANCE_MS)]
 
@@ -187,7 +188,7 @@ def _beside_like(owner: Any, counts: Counter[str], plain: _Plain) -> Row:
         made = list(calls)
         return lambda: sum(timed(made)) / len(made)
 
-    ours = mean([lambda word=word: newest(word) for word in some])
-    like = mean([lambda word=word: plain.like(word) for word in some])
+    ours = mean([partial(newest, word) for word in some])
+    like = mean([partial(plain.like, word) for word in some])
     mine, theirs = interleaved(ours, like)
     return Row("search 100k own, rare word / LIKE count", mine, "ms", LIKE_SHARE, theirs)

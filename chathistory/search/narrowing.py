@@ -109,7 +109,7 @@ def span(tree: Node) -> tuple[int, int]:
         return _places(tree)
     if isinstance(tree, Not):
         return _places(_opposite(tree.part)) if isinstance(tree.part, Filter) else _ALL
-    if not isinstance(tree, And | Or):
+    if not isinstance(tree, And | Or) or not tree.parts:
         return _ALL
     firsts, lasts = zip(*map(span, tree.parts), strict=True)
     return (max(firsts), min(lasts)) if isinstance(tree, And) else (min(firsts), max(lasts))

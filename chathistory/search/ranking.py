@@ -22,11 +22,12 @@ from .matcher import fold_words, whole
 from .tokens import query_forms
 from .tree import Term, leaves
 
-_K1, _B, _TYPICAL = 1.2, 0.75, 800.0  # BM25's; characters of a typical message
-_COUNTED = 20_000  # messages with a word that are counted; more than that is everywhere
-_CAREFUL = 200  # texts whose words are looked at one by one
+_K1, _B, _TYPICAL = 1.2, 0.95, 700.0  # BM25's; characters of a typical message
+_COUNTED = 8_000  # messages with a word that are counted; of more it is guessed
+_FEWEST = 20_000  # messages among which a word is taken to stand, at the least
+_CAREFUL = 100  # texts whose words are looked at one by one
 _PLACES = 2_000  # of words looked for, in one text
-_PHRASE, _BESIDE, _NEAR = 2.0, 0.6, 0.2  # the latter two of the rarer word's weight
+_PHRASE, _BESIDE, _NEAR = 2.0, 0.8, 0.1  # the latter two of the rarer word's weight
 _NEAR_BY = 40  # characters between two words that are near each other
 _TITLED, _PINNED, _NEW = 0.5, 0.25, 0.1
 
@@ -134,7 +135,7 @@ class Ranking:
 
 
 def _weight(total: int, count: int) -> float:
-    total = max(total, _COUNTED)  # among few messages too, words tell more than what is newer
+    total = max(total, _FEWEST)  # among few messages too, words tell more than what is newer
     if count >= _COUNTED:
-        count = max(count, total // 3)
+        count = math.isqrt(count * total)
     return math.log(1 + (max(total - count, 0) + 0.5) / (count + 0.5))
