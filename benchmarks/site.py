@@ -52,6 +52,20 @@ def person(name: str) -> User:
     return User.objects.get_or_create(username=name)[0]
 
 
+def index_bytes() -> int:
+    """Return the bytes of the pages that only search is there for."""
+    import apsw  # its SQLite counts pages by table, Python's does not
+
+    from chathistory.models import Vocabulary  # needs the site
+
+    sql = "SELECT sum(pgsize) FROM dbstat WHERE name LIKE 'chathistory_fts%' OR name LIKE ?"
+    connection.close()
+    file = apsw.Connection(str(connection.settings_dict["NAME"]))
+    (found,) = next(iter(file.execute(sql, [f"{Vocabulary._meta.db_table}%"])))
+    file.close()
+    return int(found)
+
+
 def use(database: Path) -> None:
     """Let every query from here on go to another file."""
     connection.close()

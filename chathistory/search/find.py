@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +34,7 @@ GROUPS = ("session",)
 MAX_LIMIT = 100
 _TITLES = 20
 _FEW = 3  # results with which nobody is asked what was meant
+_CLOSE = 10  # messages found by what may have been meant
 _LISTED = 1_000  # titles opened where the index has no say
 _BLOCK = 200
 _NUMBER = "([0-7]?[0-9a-f]{1,15})"  # below 2**63
@@ -81,6 +82,8 @@ class Answer:
     facets: Facets | None = None
     #: A query with words of the asker's own for those that are met nowhere; it finds something.
     did_you_mean: str | None = None
+    #: The newest that this other query finds; none of them is what was asked.
+    close: list[Hit] = field(default_factory=list)
 
 
 def search(
@@ -120,7 +123,7 @@ def search(
         _say_cut(answer)
     is_all = cursor is None and answer.cursor is None
     if is_all and not typing and len(answer.hits) + len(answer.titles) < _FEW:
-        answer.did_you_mean = _meant(asked, query)
+        answer.did_you_mean, answer.close = _meant(asked, query)
     return answer
 
 
@@ -148,17 +151,17 @@ def _say_cut(answer: Answer) -> None:
         answer.facets.complete = False
 
 
-def _meant(asked: Asked, query: str) -> str | None:
-    """Return another query that finds something, where words of this one are met nowhere."""
+def _meant(asked: Asked, query: str) -> tuple[str | None, list[Hit]]:
+    """Return another query and what it finds, where words of this one are met nowhere."""
     if asked.own is None or asked.reader is None or not asked.reader.is_current:
-        return None
+        return None, []
     for other, tree in suggestions(query, asked.tree, asked.own, asked.reader):
-        again = asked.again(tree)
-        if _titles(again, 1, None)[0]:
-            return other
-        if not _is_of_titles(again) and _in_order(again, 1, None, None, oldest=False).hits:
-            return other
-    return None
+        again, close = asked.again(tree), list[Hit]()
+        if not _is_of_titles(again):
+            close = _in_order(again, _CLOSE, None, None, oldest=False).hits
+        if close or _titles(again, 1, None)[0]:
+            return other, close
+    return None, []
 
 
 def _is_of_titles(asked: Asked) -> bool:
