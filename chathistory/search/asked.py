@@ -174,7 +174,8 @@ class Asked:
         ``oldest``: the oldest after it.
         """
         keys = self._sources.titles(ended, limit, oldest=oldest)
-        found = Session.objects.filter(pk__in=keys).select_related("account__user")
+        rows = Session.objects.filter(pk__in=keys).select_related("account__user")
+        found = rows.prefetch_related("tags")
         return sorted(found, key=lambda row: row.pk if oldest else -row.pk)
 
     def titled(self, sessions: Sequence[Session]) -> list[Session]:

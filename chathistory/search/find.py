@@ -117,7 +117,7 @@ def search(
     if _is_of_titles(asked):
         answer = _by_title(asked, limit, _began(cursor), oldest=sort == "oldest")
     else:
-        answer = _of_messages(asked, sort, limit, cursor, group)
+        answer = _of_messages(asked, sort, limit, cursor, group, typing=typing)
     answer.facets = count(asked) if facets and not _is_of_titles(asked) else None
     if asked.is_cut:
         _say_cut(answer)
@@ -128,14 +128,14 @@ def search(
 
 
 def _of_messages(
-    asked: Asked, sort: str, limit: int, cursor: str | None, group: str | None
+    asked: Asked, sort: str, limit: int, cursor: str | None, group: str | None, *, typing: bool
 ) -> Answer:
     """Return a page of messages; on the first one also titles."""
     (ended, shown), oldest = _end(cursor, sort), sort == "oldest"
     once = PerSession(asked, ended, oldest=oldest) if group else None
     titles: list[Session] = []
     if (cursor is None or sort == "relevance") and _has_words(asked.tree):
-        titles, _ended = _titles(asked, _TITLES, None)
+        titles, _ended = _titles(asked, min(_TITLES, limit) if typing else _TITLES, None)
     if sort == "relevance":
         answer = _Best(asked, titles, ended, once).page(shown, limit)
     else:
