@@ -53,11 +53,13 @@ def person(name: str) -> User:
 
 
 def index_bytes() -> int:
-    """Return the bytes of the pages that only search is there for."""
-    import apsw  # its SQLite counts pages by table, Python's does not
+    """Return the bytes of the pages that only search is there for, merged as beat does."""
+    import apsw  # its SQLite counts pages by table, not every Python's does
 
     from chathistory.models import Vocabulary  # needs the site
+    from chathistory.search.base import index
 
+    index().tend(lambda: None)
     sql = "SELECT sum(pgsize) FROM dbstat WHERE name LIKE 'chathistory_fts%' OR name LIKE ?"
     connection.close()
     file = apsw.Connection(str(connection.settings_dict["NAME"]))

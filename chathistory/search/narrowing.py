@@ -26,8 +26,8 @@ _OF_MESSAGES = ("role", "before", "after", "on")
 #: The last of all places.
 LAST = 2**63 - 1
 _ALL = (0, LAST)
-#: Milliseconds by which messages of one moment may have run over into the next ones' places.
-_SLACK = 1_000
+#: Milliseconds by which a million messages of one moment run over into the places of later ones.
+_SLACK = 4_200_000
 
 
 @dataclass(frozen=True, slots=True)
