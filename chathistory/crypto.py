@@ -56,10 +56,30 @@ class Context(NamedTuple):
     revision: int = 0
 
     def bound_to(self, header: bytes) -> bytes:
-        """Return the associated data: names end at a NUL, the rest has a fixed length."""
-        names = f"{self.table}\0{self.column}\0{self.role}\0".encode()
+        """Return the associated data: the names, then what has a fixed length."""
         session = self.session.bytes if self.session else _NIL
-        return header + names + _TAIL.pack(self.row.bytes, session, self.revision)
+        names = names_of(self.table, self.column, self.role)
+        return header + place(names, self.row.bytes, session, self.revision)
+
+
+class Place(NamedTuple):
+    """A context that is bytes already, for who opens many records."""
+
+    data: bytes
+
+    def bound_to(self, header: bytes) -> bytes:
+        """Return the associated data."""
+        return header + self.data
+
+
+def names_of(table: str, column: str, role: str) -> bytes:
+    """Return the names of a place; each ends at a NUL."""
+    return f"{table}\0{column}\0{role}\0".encode()
+
+
+def place(names: bytes, row: bytes, session: bytes, revision: int) -> bytes:
+    """Return the associated data of a place, but for the record's header."""
+    return names + _TAIL.pack(row, session, revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +137,7 @@ def seal_packed(key: Key, codec: int, packed: bytes, context: Context) -> bytes:
     return header + key.aead.encrypt(nonce, packed, context.bound_to(header))
 
 
-def unseal(key: Key, record: bytes, context: Context) -> bytes:
+def unseal(key: Key, record: bytes, context: Context | Place) -> bytes:
     """Return the text of a record. Raises Damaged when it is not the one sealed for ``context``."""
     header, rest = record[: _HEADER.size], record[_HEADER.size :]
     if len(header) < _HEADER.size or header[0] != FORMAT or header[1] not in _OPENERS:

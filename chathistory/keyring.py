@@ -173,9 +173,13 @@ def load_sessions(account: Account, sessions: Iterable[tuple[int, UUID]]) -> Non
 
 
 def _load(account: Account, missing: dict[int, UUID]) -> None:
-    rows = DataKey.objects.filter(session__in=missing, account=account)
+    # By session only: given the account too, SQLite walks all of its keys.
+    rows = DataKey.objects.filter(session__in=missing)
     wrapping = account_keys(account).wrapping
-    for pk, version, wrapped in rows.values_list("session_id", "version", "wrapped"):
+    columns = ("account_id", "session_id", "version", "wrapped")
+    for owner, pk, version, wrapped in rows.values_list(*columns):
+        if owner != account.pk:
+            continue
         uuid = missing[pk]
         raw = crypto.unseal(
             wrapping, bytes(wrapped or b""), _context(account, Purpose.SESSION, uuid, version)

@@ -93,6 +93,26 @@ def open_body(message: Message, session: Session) -> Body:
     return unpack(open_packed(message, session))
 
 
+class Bodies:
+    """Opens bodies of one session that do not lie in blocks, many at a time."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._uuid = session, session.uuid.bytes
+        self._keys: dict[int, Key] = {}
+        self._names: dict[str, bytes] = {}
+
+    def open(self, row: bytes, role: str, revision: int, record: bytes) -> Body:
+        """Return the body of the message whose uuid has these bytes. Raises Damaged."""
+        version = crypto.key_version(record)
+        if version not in self._keys:
+            account = self._session.account
+            self._keys[version] = keyring.session_key(account, self._session, version)
+        if role not in self._names:
+            self._names[role] = crypto.names_of("message", "body", role)
+        place = crypto.Place(crypto.place(self._names[role], row, self._uuid, revision))
+        return unpack(crypto.unseal(self._keys[version], record, place))
+
+
 def seal_revision(row: UUID, session: UUID, number: int, packed: bytes, key: Key) -> bytes:
     """Return the record of an earlier text."""
     return crypto.seal(key, packed, Context("revision", "body", row, session, "", number))

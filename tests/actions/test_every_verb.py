@@ -18,7 +18,8 @@ CASES = ("happy", "stranger", "malformed", "repeated", "concurrent")
 ELSEWHERE = {
     "exchange.import_file": "test_import.py",
     "exchange.import_transcripts": "test_import.py",
-    "exchange.export_sessions": "test_export.py",
+    "exporting.export_sessions": "test_export.py",
+    **{f"exporting.{kind}": "test_exporting.py" for kind in ("one", "many", "tree", "found")},
     "lifecycle.run": "test_lifecycle_sweep.py",
     **{f"keeping.{kind}": "test_keeping.py" for kind in ("archive", "full", "incremental")},
     **{f"keeping.{kind}": "test_keeping.py" for kind in ("verify", "drill", "bring_back")},
