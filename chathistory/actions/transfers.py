@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from chathistory import registry, spool
 from chathistory.exceptions import Conflict, Invalid, NotAllowed, NotFound
 from chathistory.formats import Problem, Transcript, writers
-from chathistory.models import Job, Session
+from chathistory.models import Account, Job, Session
 from chathistory.search import query
 from chathistory.states import State
 
@@ -103,8 +103,24 @@ def _sessions(user: Any, given: dict[str, Any]) -> tuple[int | None, Iterator[Se
         return len(named), (Session.objects.reach(user, uuid) for uuid in named)
     if (asked := given.get("query")) is not None:
         return None, exporting.found(user, asked)
-    rows = Session.objects.mine(user).exclude(state=State.DELETED)
-    return rows.count(), rows.select_related("account__user").order_by("pk").iterator(500)
+    return everything(user)
+
+
+def everything(user: Any) -> tuple[int, Iterator[Session]]:
+    """Return how many sessions ``user`` has outside of the trash, and each of them."""
+    rows = Session.objects.mine(user).exclude(state=State.DELETED).order_by("pk")
+    account = Account.objects.filter(user=user).first()
+    if account is None:
+        return 0, iter(())
+    account.user = user
+
+    def mine() -> Iterator[Session]:
+        for session in rows.iterator(500):
+            # Of all the same: an account and a user made for each would cost more than the chat.
+            session.account = account
+            yield session
+
+    return rows.count(), mine()
 
 
 def file_of(user: Any, uuid: UUID) -> tuple[dict[str, Any], Any]:

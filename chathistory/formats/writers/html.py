@@ -90,10 +90,11 @@ def _message(message: shown.Message) -> str:
     time = f'<time datetime="{escape(stamp)}">{shown.moment(stamp)}</time>' if stamp else ""
     notes = "".join(f"<br>{escape(note)}" for note in shown.notes(message))
     kind = "user" if message.get("role") == "user" else "other"
+    body = render.to_html(shown.content(message), is_apart=True)
     return (
         f'<article class="{kind}">\n<h2>{escape(shown.speaker(message))}</h2>\n'
         f'<p class="about">{time}{notes}</p>\n'
-        f'<div class="body" dir="auto">{render.to_html(shown.content(message))}</div>\n</article>\n'
+        f'<div class="body" dir="auto">{body}</div>\n</article>\n'
     )
 
 

@@ -41,7 +41,14 @@ _HEAD = """
   block(width: 100%, inset: (left: 8pt), stroke: (left: 1.5pt + color), body)
 }
 """
-_SCRIPTS = ("Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai")
+# In Plex a letter is one glyph; Noto draws its dots apart, and they are copied as letters.
+_SCRIPTS = (
+    "IBM Plex Sans Arabic",
+    "Noto Sans Arabic",
+    "Noto Sans Hebrew",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+)
 _MARKS = ("Noto Emoji", "Noto Sans Symbols")
 _FONTS: dict[str, tuple[str, ...]] = {
     place: ("Noto Sans", *_SCRIPTS, f"Noto Sans CJK {where}", *_MARKS)
@@ -53,6 +60,7 @@ _KOREAN = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 _LONG_WORD = re.compile("[!-~\u00a1-\u024f]{25,}")
 _LONG_CODE = re.compile("[!-~\u00a1-\u024f]{86,}")
 _RUNS = {_LONG_WORD: 12, _LONG_CODE: 85}
+_DEEPEST = 20  # blocks within blocks
 _STRONG = ("L", "R", "AL")
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
 _WEB = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
@@ -157,14 +165,26 @@ def _block(statements: list[str]) -> str:
 
 @cache
 def _markdown() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False, "maxNesting": 60}).enable(
+    return MarkdownIt("commonmark", {"html": False, "maxNesting": _DEEPEST + 2}).enable(
         ["table", "strikethrough"]
     )
 
 
 def body(text: str) -> str:
     """Return Markdown as content."""
-    return _blocks(SyntaxTreeNode(_markdown().parse(text)))
+    tokens = _markdown().parse(text)
+    if any(token.level > _DEEPEST for token in tokens):
+        return _as_written(text)
+    for token in tokens:
+        if token.children is not None:
+            # Emphasis may be as deep as a text is long: the tree is to be of blocks only.
+            token.meta, token.children = {"words": token.children}, None
+    return _blocks(SyntaxTreeNode(tokens))
+
+
+def _as_written(text: str) -> str:
+    """Return the lines of a text that is nested too deeply to be laid out, or even parsed."""
+    return _block([f"{_turned(line, words(line))}\nlinebreak()" for line in text.split("\n")])
 
 
 def _blocks(node: SyntaxTreeNode) -> str:
@@ -235,7 +255,7 @@ def _line(node: SyntaxTreeNode) -> str:
     parts: list[str] = []
     styles: list[str] = []
     targets: list[str] = []
-    for token in _tokens(node):
+    for token in node.meta["words"]:
         name = token.type.rsplit("_", 1)[0]
         if token.type == "link_open":
             targets.append(str(token.attrGet("href") or ""))
@@ -248,10 +268,6 @@ def _line(node: SyntaxTreeNode) -> str:
         else:
             parts.append(_leaf(token, styles, targets))
     return _turned(node.content, _block(parts))
-
-
-def _tokens(node: SyntaxTreeNode) -> list[Token]:
-    return (node.token.children if node.token else None) or []
 
 
 def _leaf(token: Token, styles: list[str], targets: list[str]) -> str:

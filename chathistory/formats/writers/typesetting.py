@@ -29,7 +29,7 @@ MAX_SOURCE = 20_000_000
 _SECONDS = 120  # of a document
 _MEMORY = 6 << 30  # bytes of addresses, most of them never touched
 _CHILD = Path(__file__).with_name("typst_child.py")
-_PACKAGES = ("manimgx_fonts", "manimgx_fonts_cjk")
+_PACKAGES = ("manimgx_fonts", "manimgx_fonts_cjk", "fontpkg_ibm_plex_sans_arabic")
 
 
 def require() -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from chathistory.actions import exporting
+from chathistory.actions import exporting, transfers
 from chathistory.exceptions import ChatHistoryError
 from chathistory.formats.writers import WRITERS, bundle
 from chathistory.models import Session
@@ -50,15 +50,16 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Write beside, then rename: a file that is there is a whole one."""
         user = user_named(options["user"])
-        rows = Session.objects.mine(user).exclude(state=State.DELETED)
+        total, sessions = transfers.everything(user)
         if options["session"]:
-            rows = rows.filter(uuid=options["session"])
-            if not rows.exists():
+            rows = Session.objects.mine(user).exclude(state=State.DELETED)
+            found = rows.select_related("account__user").filter(uuid=options["session"]).first()
+            if found is None:
                 raise CommandError("There is no such session.")
-        rows = rows.select_related("account__user").order_by("pk")
+            total, sessions = 1, iter([found])
         try:
             with Bar() as bar:
-                self._export(user, _counted(rows.iterator(500), rows.count(), bar), options)
+                self._export(user, _counted(sessions, total, bar), options)
         except OSError as error:
             raise CommandError(f"{options['output']}: {error.strerror}.") from None
         except ChatHistoryError as error:
