@@ -82,8 +82,9 @@ def pdf() -> dict[str, Any]:
     """Write one long chat of real conversations as a PDF."""
     from pypdf import PdfReader
 
-    from chathistory.actions import exchange, exporting, sessions
+    from chathistory.actions import exchange, exporting
     from chathistory.formats.base import Transcript, Turn
+    from chathistory.models import Session
 
     from .sharegpt import texts
 
@@ -93,7 +94,7 @@ def pdf() -> dict[str, Any]:
         before = turns[-1].id if turns else None
         turns.append(Turn(str(at), before, ("user", "assistant")[at % 2], text))
     exchange.import_transcripts(owner, [Transcript("bench", "long", turns=turns)])
-    session = sessions.Session.objects.mine(owner).select_related("account__user").get()
+    session = Session.objects.mine(owner).select_related("account__user").get()
     start = perf_counter()
     made = b"".join(exporting.one(owner, session, "pdf").pieces)
     seconds = perf_counter() - start

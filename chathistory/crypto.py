@@ -12,7 +12,7 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
@@ -62,24 +62,20 @@ class Context(NamedTuple):
         return header + place(names, self.row.bytes, session, self.revision)
 
 
-class Place(NamedTuple):
-    """A context that is bytes already, for who opens many records."""
-
-    data: bytes
-
-    def bound_to(self, header: bytes) -> bytes:
-        """Return the associated data."""
-        return header + self.data
-
-
 def names_of(table: str, column: str, role: str) -> bytes:
     """Return the names of a place; each ends at a NUL."""
     return f"{table}\0{column}\0{role}\0".encode()
 
 
 def place(names: bytes, row: bytes, session: bytes, revision: int) -> bytes:
-    """Return the associated data of a place, but for the record's header."""
-    return names + _TAIL.pack(row, session, revision)
+    """Return the associated data of a place, but for the record's header.
+
+    Raises Damaged where the row has a number that none of ours has.
+    """
+    try:
+        return names + _TAIL.pack(row, session, revision)
+    except struct.error:
+        raise Damaged from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +133,25 @@ def seal_packed(key: Key, codec: int, packed: bytes, context: Context) -> bytes:
     return header + key.aead.encrypt(nonce, packed, context.bound_to(header))
 
 
-def unseal(key: Key, record: bytes, context: Context | Place) -> bytes:
+def unseal(key: Key, record: bytes, context: Context) -> bytes:
     """Return the text of a record. Raises Damaged when it is not the one sealed for ``context``."""
-    header, rest = record[: _HEADER.size], record[_HEADER.size :]
+    return unseal_at({}, record, context.bound_to(b""), key)
+
+
+def unseal_at(
+    keys: Mapping[int, Key], record: bytes, place: bytes, key: Key | None = None
+) -> bytes:
+    """Return the text of a record, opened by that of ``keys`` whose version it names.
+
+    Raises Damaged when it is not the one sealed for ``place``, and KeyError without the key.
+    """
+    header = record[: _HEADER.size]
     if len(header) < _HEADER.size or header[0] != FORMAT or header[1] not in _OPENERS:
         raise Damaged("The record's header is not one of ours.")
+    key = key or keys[int.from_bytes(header[2:6], "big")]
     try:
-        packed = key.aead.decrypt(header[6:], rest, context.bound_to(header))
-    except (InvalidTag, struct.error):  # or its row has a number that none of ours has
+        packed = key.aead.decrypt(header[6:], record[_HEADER.size :], header + place)
+    except InvalidTag:
         raise Damaged from None
     return _OPENERS[header[1]](packed)
 

@@ -6,7 +6,7 @@ of it is kept. A read ends before anything is given out, so a slow reader holds 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -20,10 +20,12 @@ from .models import Message, Revision, Session
 ROWS = 500
 #: Bytes of a record that come with its row; a larger one is read alone, when it is reached.
 INLINE = 1 << 15
+Moment = Callable[[Any], str | None]
 _COLUMNS = (
     *("id", "session_id", "uuid", "seq", "parent_seq", "role", "status", "block_id"),
-    *("revision", "tokens", "created_at", "edited_at", "deleted_at"),
+    *("revision", "tokens"),
 )
+_TIMES = ("created_at", "edited_at", "deleted_at")
 
 
 class Row(NamedTuple):
@@ -53,12 +55,14 @@ def exported(
     ``leaf`` leaves only the branch that ends at this message, and is then the head. Raises
     Invalid where it is no message of the session.
     """
+    moment = _moments()
     for group in _groups(sessions):
         rows = _read_group([session for session, _owned in group])
         tags = _tags([session for session, owned in group if owned])
         for session, owned in group:
-            messages = Messages(session, rows.get(session.pk, []) if rows is not None else None)
-            parts = represent.opened(session) | {"tags": tags.get(session.pk, [])}
+            own = None if rows is None else rows.get(session.pk, [])
+            messages = Messages(session, own, moment)
+            parts = messages.sealed.columns() | {"tags": tags.get(session.pk, [])}
             shown = represent.session_json(session, owned=owned, parts=parts)
             shown["head_id"] = messages.id_of(session.head_seq)
             if leaf is not None:
@@ -72,14 +76,15 @@ def exported(
 class Messages:
     """The messages of a session, in order; again from the beginning each time they are asked."""
 
-    def __init__(self, session: Session, rows: Sequence[Row] | None) -> None:
+    def __init__(self, session: Session, rows: Sequence[Row] | None, moment: Moment) -> None:
         """Hold ``rows``, which are all; None lets them be read piece by piece."""
-        self._session, self._rows = session, rows
+        self._session, self._rows, self._moment = session, rows, moment
+        self.sealed = records.Opener(session)
         self._last = session.last_seq
         self._kept: Collection[int] | None = None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        opener = _Opener(self._session)
+        opener = _Opener(self._session, self.sealed, self._moment)
         above: dict[int, str] = {}
         for rows in self._pieces():
             above = self._ids(rows, above)
@@ -150,10 +155,9 @@ class Messages:
 class _Opener:
     """Opens the messages of one session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, sealed: records.Opener, moment: Moment) -> None:
         self._session, self._id = session, str(session.uuid)
-        self._bodies = records.Bodies(session)
-        self._moment = _moments()
+        self._sealed, self._moment = sealed, moment
 
     def shown(
         self, row: Row, ids: dict[int, str], revised: dict[int, list[Revision]]
@@ -197,7 +201,7 @@ class _Opener:
         if row.record is None or row.block is not None:
             return self._apart(row)
         record = _plain(row.record)
-        return self._bodies.open(_bytes_of(row.uuid), row.role, row.revision, record)
+        return self._sealed.body(_bytes_of(row.uuid), row.role, row.revision, record)
 
     def _apart(self, row: Row) -> records.Body:
         """Open what did not come with its row: in a block, or large."""
@@ -265,10 +269,11 @@ def _tags(sessions: Sequence[Session]) -> dict[int, list[str]]:
 
 def _read(where: str, values: Sequence[int]) -> list[Row]:
     link = bulk.connection(Message)
-    sql = (
-        f"SELECT {', '.join(_COLUMNS)}, CASE WHEN length(body) <= {INLINE} THEN body END "  # noqa: S608
-        f"FROM {Message._meta.db_table} WHERE {where}"
-    )
+    # As text where they are text: SQLite's driver would parse each.
+    times = [f"{name} || ''" if link.vendor == "sqlite" else name for name in _TIMES]
+    names = ", ".join([*_COLUMNS, *times])
+    record = f"CASE WHEN length(body) <= {INLINE} THEN body END"
+    sql = f"SELECT {names}, {record} FROM {Message._meta.db_table} WHERE {where}"  # noqa: S608
     with link.cursor() as cursor:
         cursor.execute(sql, values)
         return list(map(Row._make, cursor.fetchall()))
@@ -301,11 +306,15 @@ def _plain(record: Any) -> bytes:
     return bytes(record) if isinstance(record, memoryview) else str(record).encode()
 
 
-def _moments() -> Any:
-    """Return what writes a time of the database in ISO 8601."""
-    zone = bulk.connection(Message).timezone
+def _moments() -> Moment:
+    """Return what writes a time as the database has it in ISO 8601."""
+    zone: Any = bulk.connection(Message).timezone
 
-    def moment(value: datetime) -> str | None:
+    def moment(value: Any) -> str | None:
+        if isinstance(value, str):  # of SQLite, which keeps no zone
+            if zone is UTC:
+                return f"{value[:10]}T{value[11:]}Z"
+            value = datetime.fromisoformat(value)
         if value.tzinfo is not None or zone is None:
             return represent.moment(value)
         if zone is UTC:

@@ -165,8 +165,13 @@ def key_of(account: Account, pk: int, uuid: UUID, version: int) -> Key:
 
 def load_sessions(account: Account, sessions: Iterable[tuple[int, UUID]]) -> None:
     """Load the keys of several sessions of one account in one query, where not yet known."""
+    wanted = {pk: (uuid, _name(account, uuid, _ALL)) for pk, uuid in sessions}
+    unknown = {pk: one for pk, one in wanted.items() if _sessions.get(one[1]) is None}
+    pending = _pending() if unknown else []
     missing = {
-        pk: uuid for pk, uuid in sessions if _find(_sessions, _name(account, uuid, _ALL)) is None
+        pk: uuid
+        for pk, (uuid, name) in unknown.items()
+        if not any((_sessions, name) in found for found in pending)
     }
     if missing:
         _load(account, missing)
@@ -177,6 +182,7 @@ def _load(account: Account, missing: dict[int, UUID]) -> None:
     rows = DataKey.objects.filter(session__in=missing)
     wrapping = account_keys(account).wrapping
     columns = ("account_id", "session_id", "version", "wrapped")
+    found: dict[tuple[Any, ...], Any] = {}
     for owner, pk, version, wrapped in rows.values_list(*columns):
         if owner != account.pk:
             continue
@@ -185,8 +191,17 @@ def _load(account: Account, missing: dict[int, UUID]) -> None:
             wrapping, bytes(wrapped or b""), _context(account, Purpose.SESSION, uuid, version)
         )
         key = Key(version, raw)
-        _put(_sessions, _name(account, uuid, version), key)
-        _put(_sessions, _name(account, uuid, _ALL), key)
+        found[_name(account, uuid, version)] = found[_name(account, uuid, _ALL)] = key
+    _put_all(_sessions, found)
+
+
+def _put_all(cache: Lru[Any], found: dict[tuple[Any, ...], Any]) -> None:
+    if not bulk.connection(DataKey).in_atomic_block:
+        for name, one in found.items():
+            cache.put(name, one)
+        return
+    for name, one in found.items():
+        _put(cache, name, one)
 
 
 def _load_account(account: Account) -> AccountKeys:

@@ -118,6 +118,28 @@ def test_a_damaged_message_does_not_stop_it(api: Api, chat: str) -> None:
     assert "And then?" in text
 
 
+def test_a_pdf(api: Api, chat: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = api.get(f"sessions/{chat}/export", format="pdf")
+    assert answer["Content-Type"] == "application/pdf"
+    assert fetched(answer).startswith(b"%PDF-")
+    monkeypatch.setattr(typesetting, "MAX_SOURCE", 10)
+    problem(api.get(f"sessions/{chat}/export", format="pdf"), 413, "limit_exceeded", "format")
+
+
+def test_what_is_too_long_for_a_pdf_is_named_and_the_others_are_there(
+    api: Api, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = api.session(title="Long")
+    api.say(long, "x" * 10_000)
+    monkeypatch.setattr(typesetting, "MAX_SOURCE", 9_000)
+    job, answer = run(api, format="pdf")
+    assert list(job["result"]["failed"]) == [long]
+    with zipfile.ZipFile(io.BytesIO(fetched(answer))) as archive:
+        (name,) = [one for one in archive.namelist() if one.endswith(".pdf")]
+        assert "Beer-and-bread" in name
+        assert "at most 9,000" in archive.read("index.html").decode()
+
+
 def run(api: Api, **more: Any) -> tuple[dict[str, Any], Any]:
     """Export as a job; return the job and its file."""
     answer = api.post("jobs", {"kind": "export", **more})

@@ -36,12 +36,12 @@ def test_whatever_people_write_it_only_shows(browser: Browser, tmp_path: Path, s
     paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
     keyword = tab.locator("article pre .k").last
-    assert keyword.inner_text() == "def"
+    assert keyword.inner_text() == "return"
     ink = "getComputedStyle(document.querySelector('article:last-of-type pre .k')).color"
     assert tab.evaluate(ink) != tab.evaluate("getComputedStyle(document.body).color")
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     tab.emulate_media(media="print")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert tab.pdf().startswith(b"%PDF")
-    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert wrong == []
     context.close()

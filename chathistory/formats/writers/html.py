@@ -23,9 +23,9 @@ _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1d22; --paper: #fff; --sunken: #f3f3ef;
   --faint: #5f646e; --line: #dcdcd6; --accent: #2457c5; }
 body { max-width: 48rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; background: var(--paper);
-  color: var(--ink);
+  color: var(--ink); overflow-wrap: anywhere;
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
-h1 { font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; line-height: 1.25; }
 a { color: var(--accent); }
 .facts, .about, .rest { color: var(--faint); font-size: .85rem; }
 .facts { padding: 0; list-style: none; }
@@ -33,8 +33,8 @@ article { margin: 1.25rem 0; padding: .25rem 1rem; border-inline-start: .2rem so
 article.user { border-color: var(--accent); background: var(--sunken); }
 article h2 { margin: .5rem 0 0; font-size: 1rem; }
 .about { margin: 0; }
-.body { overflow-wrap: anywhere; }
-.body p, .body li { white-space: pre-line; }
+.body { overflow-x: auto; }
+.body p { white-space: pre-line; }
 .body :is(p, li, h1, h2, h3, h4, h5, h6, td, th), h1, h2, li { unicode-bidi: plaintext; }
 .body h1, .body h2, .body h3 { font-size: 1.1rem; }
 pre { padding: .75rem; overflow-x: auto; background: var(--sunken); direction: ltr; }
@@ -53,7 +53,8 @@ _PRINT = """
 body { max-width: none; padding: 0; font-size: 10.5pt; }
 article { border-inline-start-width: .1rem; break-inside: auto; }
 article h2, h1 { break-after: avoid; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; overflow: visible; }
+.body { overflow: visible; }
+pre { white-space: pre-wrap; overflow: visible; }
 """
 _END = "</main>\n</body>\n</html>\n"
 
