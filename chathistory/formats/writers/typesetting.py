@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Timer
+from threading import BoundedSemaphore, Timer
 from types import TracebackType
 from typing import Any
 
@@ -24,10 +24,11 @@ from chathistory.exceptions import Invalid, LimitExceeded, Unavailable
 from .typst_child import LENGTH
 
 Write = Callable[[Iterable[dict[str, Any]]], Iterator[bytes]]
-#: Bytes of a document's source; 20 MB are some thousands of pages.
-MAX_SOURCE = 20_000_000
+#: Bytes of a document's source; 8 MB are some 2,000 pages, and take 2.5 GB of memory.
+MAX_SOURCE = 8_000_000
 _SECONDS = 120  # of a document
-_MEMORY = 6 << 30  # bytes of addresses, most of them never touched
+_MEMORY = 3 << 30  # bytes
+_places = BoundedSemaphore(2)  # of documents that are set at once
 _CHILD = Path(__file__).with_name("typst_child.py")
 _PACKAGES = ("manimgx_fonts", "manimgx_fonts_cjk", "fontpkg_ibm_plex_sans_arabic")
 
@@ -74,19 +75,28 @@ class Typesetter:
         """
         if len(source) > MAX_SOURCE:
             raise LimitExceeded("Bytes of a PDF's text", MAX_SOURCE, len(source), field="format")
-        child = self._child or self._start()
-        timer = Timer(_SECONDS, child.kill)
-        timer.start()
+        if not _places.acquire(timeout=_SECONDS):
+            raise Unavailable("Too many PDFs are being made just now.")
         try:
-            length, answer = _asked(child, source)
-        except OSError:
-            length, answer = 0, b""
+            length, answer = self._limited(source)
         finally:
-            timer.cancel()
+            _places.release()
         if length <= 0:
             self._end()
             raise Unavailable("The PDF needed more time or memory than it may have.")
         return answer
+
+    def _limited(self, source: bytes) -> tuple[int, bytes]:
+        """Return what ``_asked`` does, within the time there is."""
+        child = self._child or self._start()
+        timer = Timer(_SECONDS, child.kill)
+        timer.start()
+        try:
+            return _asked(child, source)
+        except OSError:
+            return 0, b""
+        finally:
+            timer.cancel()
 
     def _start(self) -> subprocess.Popen[bytes]:
         require()
@@ -106,7 +116,8 @@ class Typesetter:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"LC_ALL": "C.UTF-8"},
+            # Each further thread would take addresses, which are limited.
+            env={"LC_ALL": "C.UTF-8", "RAYON_NUM_THREADS": "2", "MALLOC_ARENA_MAX": "2"},
             close_fds=True,
         )
         return self._child
