@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from . import bulk, keyring, records, represent
+from .crypto import Key
 from .exceptions import Damaged, Invalid
 from .models import Message, Revision, Session
 
@@ -57,12 +58,13 @@ def exported(
     """
     moment = _moments()
     for group in _groups(sessions):
-        rows = _read_group([session for session, _owned in group])
+        rows, keys = _read_group([session for session, _owned in group])
         tags = _tags([session for session, owned in group if owned])
         for session, owned in group:
             own = None if rows is None else rows.get(session.pk, [])
-            messages = Messages(session, own, moment)
-            parts = messages.sealed.columns() | {"tags": tags.get(session.pk, [])}
+            sealed = records.Opener(session, keys.get(session.pk, {}))
+            messages = Messages(session, own, sealed, moment)
+            parts = sealed.columns() | {"tags": tags.get(session.pk, [])}
             shown = represent.session_json(session, owned=owned, parts=parts)
             shown["head_id"] = messages.id_of(session.head_seq)
             if leaf is not None:
@@ -76,21 +78,26 @@ def exported(
 class Messages:
     """The messages of a session, in order; again from the beginning each time they are asked."""
 
-    def __init__(self, session: Session, rows: Sequence[Row] | None, moment: Moment) -> None:
+    def __init__(
+        self,
+        session: Session,
+        rows: Sequence[Row] | None,
+        sealed: records.Opener,
+        moment: Moment,
+    ) -> None:
         """Hold ``rows``, which are all; None lets them be read piece by piece."""
-        self._session, self._rows, self._moment = session, rows, moment
-        self.sealed = records.Opener(session)
+        self._session, self._rows = session, rows
+        self._opener = _Opener(session, sealed, moment)
         self._last = session.last_seq
         self._kept: Collection[int] | None = None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        opener = _Opener(self._session, self.sealed, self._moment)
         above: dict[int, str] = {}
         for rows in self._pieces():
             above = self._ids(rows, above)
             revised = _revised(rows)
             for row in rows:
-                yield opener.shown(row, above, revised)
+                yield self._opener.shown(row, above, revised)
 
     def links(self) -> list[tuple[str, str | None]]:
         """Return the id of each message and of the one it follows, without opening any."""
@@ -242,18 +249,21 @@ def _groups(
         yield group
 
 
-def _read_group(sessions: Sequence[Session]) -> dict[int, list[Row]] | None:
-    """Return the messages of each session, with their keys loaded; None of one that is long."""
+def _read_group(
+    sessions: Sequence[Session],
+) -> tuple[dict[int, list[Row]] | None, dict[int, dict[int, Key]]]:
+    """Return the messages of each session, None of one that is long, and their keys."""
+    keys: dict[int, dict[int, Key]] = {}
     for _pk, group in groupby(sessions, key=lambda session: session.account_id):
         own = list(group)
-        keyring.load_sessions(own[0].account, {(one.pk, one.uuid) for one in own})
+        keys |= keyring.read_sessions(own[0].account, {(one.pk, one.uuid) for one in own})
     if sessions[0].last_seq > ROWS:
-        return None
+        return None, keys
     marks = ", ".join(["%s"] * len(sessions))
     last = {one.pk: one.last_seq for one in sessions}
     found = _read(f"session_id IN ({marks}) ORDER BY session_id, seq", list(last))
     rows = [row for row in found if row.seq <= last[row.session]]
-    return {pk: list(group) for pk, group in groupby(rows, key=lambda row: row.session)}
+    return {pk: list(group) for pk, group in groupby(rows, key=lambda row: row.session)}, keys
 
 
 def _tags(sessions: Sequence[Session]) -> dict[int, list[str]]:

@@ -9,7 +9,7 @@ store other keys under the same names.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -165,43 +165,42 @@ def key_of(account: Account, pk: int, uuid: UUID, version: int) -> Key:
 
 def load_sessions(account: Account, sessions: Iterable[tuple[int, UUID]]) -> None:
     """Load the keys of several sessions of one account in one query, where not yet known."""
-    wanted = {pk: (uuid, _name(account, uuid, _ALL)) for pk, uuid in sessions}
-    unknown = {pk: one for pk, one in wanted.items() if _sessions.get(one[1]) is None}
-    pending = _pending() if unknown else []
     missing = {
-        pk: uuid
-        for pk, (uuid, name) in unknown.items()
-        if not any((_sessions, name) in found for found in pending)
+        pk: uuid for pk, uuid in sessions if _find(_sessions, _name(account, uuid, _ALL)) is None
     }
     if missing:
         _load(account, missing)
 
 
+def read_sessions(
+    account: Account, sessions: Iterable[tuple[int, UUID]]
+) -> dict[int, dict[int, Key]]:
+    """Return the keys of several sessions of one account by version, without keeping any.
+
+    For who goes through everything once: the keys that are used often stay known.
+    """
+    found: dict[int, dict[int, Key]] = {}
+    for pk, _uuid, key in _read(account, dict(sessions)):
+        found.setdefault(pk, {})[key.version] = key
+    return found
+
+
 def _load(account: Account, missing: dict[int, UUID]) -> None:
+    for _pk, uuid, key in _read(account, missing):
+        _put(_sessions, _name(account, uuid, key.version), key)
+        _put(_sessions, _name(account, uuid, _ALL), key)
+
+
+def _read(account: Account, sessions: dict[int, UUID]) -> Iterator[tuple[int, UUID, Key]]:
     # By session only: given the account too, SQLite walks all of its keys.
-    rows = DataKey.objects.filter(session__in=missing)
+    rows = DataKey.objects.filter(session__in=sessions)
     wrapping = account_keys(account).wrapping
     columns = ("account_id", "session_id", "version", "wrapped")
-    found: dict[tuple[Any, ...], Any] = {}
     for owner, pk, version, wrapped in rows.values_list(*columns):
-        if owner != account.pk:
-            continue
-        uuid = missing[pk]
-        raw = crypto.unseal(
-            wrapping, bytes(wrapped or b""), _context(account, Purpose.SESSION, uuid, version)
-        )
-        key = Key(version, raw)
-        found[_name(account, uuid, version)] = found[_name(account, uuid, _ALL)] = key
-    _put_all(_sessions, found)
-
-
-def _put_all(cache: Lru[Any], found: dict[tuple[Any, ...], Any]) -> None:
-    if not bulk.connection(DataKey).in_atomic_block:
-        for name, one in found.items():
-            cache.put(name, one)
-        return
-    for name, one in found.items():
-        _put(cache, name, one)
+        if owner == account.pk:
+            context = _context(account, Purpose.SESSION, sessions[pk], version)
+            raw = crypto.unseal(wrapping, bytes(wrapped or b""), context)
+            yield pk, sessions[pk], Key(version, raw)
 
 
 def _load_account(account: Account) -> AccountKeys:

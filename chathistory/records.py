@@ -95,11 +95,10 @@ def open_body(message: Message, session: Session) -> Body:
 
 
 class Opener:
-    """Opens what is sealed of one session, many records at a time: its key is looked for once."""
+    """Opens what is sealed of one session, many records at a time, by keys that are at hand."""
 
-    def __init__(self, session: Session) -> None:
-        self._session, self._uuid = session, session.uuid.bytes
-        self._keys: dict[int, Key] = {}
+    def __init__(self, session: Session, keys: dict[int, Key]) -> None:
+        self._session, self._uuid, self._keys = session, session.uuid.bytes, keys
 
     def body(self, row: bytes, role: str, revision: int, record: bytes) -> Body:
         """Return the body of the message whose uuid has these bytes, and that is in no block.
