@@ -15,7 +15,7 @@ from uuid import UUID
 from . import bulk, keyring, records, represent
 from .crypto import Key
 from .exceptions import Damaged, Invalid
-from .models import Message, Revision, Session
+from .models import Message, Revision, Session, Tag
 
 #: Messages of one read.
 ROWS = 500
@@ -268,12 +268,20 @@ def _read_group(
 
 def _tags(sessions: Sequence[Session]) -> dict[int, list[str]]:
     """Return the names of each session's tags; one that does not open is left out."""
+    if not sessions:
+        return {}
     owners = {session.pk: session.account for session in sessions}
+    table, marks = Session.tags.through._meta.db_table, ", ".join(["%s"] * len(owners))
+    with bulk.connection(Session).cursor() as cursor:
+        sql = f"SELECT session_id, tag_id FROM {table} WHERE session_id IN ({marks})"  # noqa: S608
+        cursor.execute(sql, list(owners))
+        pairs = cursor.fetchall()
+    rows = Tag.objects.in_bulk({tag for _session, tag in pairs}) if pairs else {}
     found: dict[int, list[str]] = {}
-    for link in Session.tags.through.objects.filter(session__in=owners).select_related("tag"):
-        name = records.or_damaged(records.tag_name, link.tag, owners[link.session_id])
-        if name is not None:
-            found.setdefault(link.session_id, []).append(name)
+    for session, tag in pairs:
+        if tag in rows:
+            name = records.or_damaged(records.tag_name, rows[tag], owners[session])
+            found.setdefault(session, []).extend([] if name is None else [name])
     return {pk: sorted(names) for pk, names in found.items()}
 
 
