@@ -79,6 +79,6 @@ $(DEV): requirements-dev.txt $(SITE)
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
   --no-header --no-annotate pyproject.toml
 lock: $(DEV)  ## Renew both requirements files from pyproject.toml
-	$(COMPILE) --upgrade --extra llamaindex --extra postgres --group site -o requirements.txt
+	$(COMPILE) --upgrade --extra llamaindex --extra pdf --extra postgres --group site -o requirements.txt
 	$(COMPILE) --upgrade -c requirements.txt --group dev -o $(VENV)/dev.txt
 	{ echo '-r requirements.txt'; grep -vxFf requirements.txt $(VENV)/dev.txt; } > requirements-dev.txt

@@ -19,6 +19,7 @@ TABLES = (
     "append",
     "showing",
     "importing",
+    "exporting",
     "searching",
     "strangers",
     "known",

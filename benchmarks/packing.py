@@ -85,11 +85,11 @@ def _sealed() -> int:
 def _told(owner: Any) -> Iterator[bytes]:
     """Yield digests of all that readers get: every message read, exported, and searched."""
     from chathistory import represent  # needs the site
-    from chathistory.actions import exchange
+    from chathistory.actions import exporting
     from chathistory.models import Session
 
     sessions = Session.objects.order_by("pk").select_related("account__user")
-    for exported in exchange.export_sessions(owner, sessions.iterator()):
+    for exported in exporting.export_sessions(owner, sessions.iterator()):
         yield _digest(list(exported["messages"]))
     for session in sessions.iterator():
         yield _digest(represent.messages_json(session, session.messages.order_by("seq")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -52,6 +53,22 @@ def limits_are_numbers(**_kwargs: Any) -> list[CheckMessage]:
         )
         for name in _POSITIVE
         if not isinstance(value := getattr(settings, name), int) or value < 1
+    ]
+
+
+@register()
+def fonts_are_folders(**_kwargs: Any) -> list[CheckMessage]:
+    """The fonts of PDFs lie in folders that are there."""
+    given = settings.PDF_FONT_PATHS
+    is_list = isinstance(given, list | tuple)
+    wrong = [path for path in given if not Path(path).is_dir()] if is_list else [given]
+    return [
+        Error(
+            f"CHATHISTORY_PDF_FONT_PATHS: {path!r} is no folder.",
+            hint="List folders with fonts, or leave it out: the extra pdf brings fonts.",
+            id="chathistory.E007",
+        )
+        for path in wrong
     ]
 
 

@@ -53,6 +53,8 @@ class Settings:
     SHIP_SECONDS: float = 10
     #: Of how many hours, days, weeks and months the last backup is kept.
     BACKUP_KEEP: dict[str, int] = {"hourly": 24, "daily": 7, "weekly": 5, "monthly": 12}
+    #: Folders of the fonts that PDFs are set in; none: those that come with the extra ``pdf``.
+    PDF_FONT_PATHS: list[str] = []
     #: Answers streaming at once in one process.
     MAX_STREAMS: int = 4
 

@@ -12,7 +12,7 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
@@ -56,10 +56,26 @@ class Context(NamedTuple):
     revision: int = 0
 
     def bound_to(self, header: bytes) -> bytes:
-        """Return the associated data: names end at a NUL, the rest has a fixed length."""
-        names = f"{self.table}\0{self.column}\0{self.role}\0".encode()
+        """Return the associated data: the names, then what has a fixed length."""
         session = self.session.bytes if self.session else _NIL
-        return header + names + _TAIL.pack(self.row.bytes, session, self.revision)
+        names = names_of(self.table, self.column, self.role)
+        return header + place(names, self.row.bytes, session, self.revision)
+
+
+def names_of(table: str, column: str, role: str) -> bytes:
+    """Return the names of a place; each ends at a NUL."""
+    return f"{table}\0{column}\0{role}\0".encode()
+
+
+def place(names: bytes, row: bytes, session: bytes, revision: int) -> bytes:
+    """Return the associated data of a place, but for the record's header.
+
+    Raises Damaged where the row has a number that none of ours has.
+    """
+    try:
+        return names + _TAIL.pack(row, session, revision)
+    except struct.error:
+        raise Damaged from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +135,23 @@ def seal_packed(key: Key, codec: int, packed: bytes, context: Context) -> bytes:
 
 def unseal(key: Key, record: bytes, context: Context) -> bytes:
     """Return the text of a record. Raises Damaged when it is not the one sealed for ``context``."""
-    header, rest = record[: _HEADER.size], record[_HEADER.size :]
+    return unseal_at({}, record, context.bound_to(b""), key)
+
+
+def unseal_at(
+    keys: Mapping[int, Key], record: bytes, place: bytes, key: Key | None = None
+) -> bytes:
+    """Return the text of a record, opened by that of ``keys`` whose version it names.
+
+    Raises Damaged when it is not the one sealed for ``place``, and KeyError without the key.
+    """
+    header = record[: _HEADER.size]
     if len(header) < _HEADER.size or header[0] != FORMAT or header[1] not in _OPENERS:
         raise Damaged("The record's header is not one of ours.")
+    key = key or keys[int.from_bytes(header[2:6], "big")]
     try:
-        packed = key.aead.decrypt(header[6:], rest, context.bound_to(header))
-    except (InvalidTag, struct.error):  # or its row has a number that none of ours has
+        packed = key.aead.decrypt(header[6:], record[_HEADER.size :], header + place)
+    except InvalidTag:
         raise Damaged from None
     return _OPENERS[header[1]](packed)
 

@@ -9,7 +9,7 @@ store other keys under the same names.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -172,17 +172,35 @@ def load_sessions(account: Account, sessions: Iterable[tuple[int, UUID]]) -> Non
         _load(account, missing)
 
 
+def read_sessions(
+    account: Account, sessions: Iterable[tuple[int, UUID]]
+) -> dict[int, dict[int, Key]]:
+    """Return the keys of several sessions of one account by version, without keeping any.
+
+    For who goes through everything once: the keys that are used often stay known.
+    """
+    found: dict[int, dict[int, Key]] = {}
+    for pk, _uuid, key in _read(account, dict(sessions)):
+        found.setdefault(pk, {})[key.version] = key
+    return found
+
+
 def _load(account: Account, missing: dict[int, UUID]) -> None:
-    rows = DataKey.objects.filter(session__in=missing, account=account)
-    wrapping = account_keys(account).wrapping
-    for pk, version, wrapped in rows.values_list("session_id", "version", "wrapped"):
-        uuid = missing[pk]
-        raw = crypto.unseal(
-            wrapping, bytes(wrapped or b""), _context(account, Purpose.SESSION, uuid, version)
-        )
-        key = Key(version, raw)
-        _put(_sessions, _name(account, uuid, version), key)
+    for _pk, uuid, key in _read(account, missing):
+        _put(_sessions, _name(account, uuid, key.version), key)
         _put(_sessions, _name(account, uuid, _ALL), key)
+
+
+def _read(account: Account, sessions: dict[int, UUID]) -> Iterator[tuple[int, UUID, Key]]:
+    # By session only: given the account too, SQLite walks all of its keys.
+    rows = DataKey.objects.filter(session__in=sessions)
+    wrapping = account_keys(account).wrapping
+    columns = ("account_id", "session_id", "version", "wrapped")
+    for owner, pk, version, wrapped in rows.values_list(*columns):
+        if owner == account.pk:
+            context = _context(account, Purpose.SESSION, sessions[pk], version)
+            raw = crypto.unseal(wrapping, bytes(wrapped or b""), context)
+            yield pk, sessions[pk], Key(version, raw)
 
 
 def _load_account(account: Account) -> AccountKeys:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -91,6 +92,54 @@ def _from_block(message: Message, session: Session) -> bytes:
 def open_body(message: Message, session: Session) -> Body:
     """Return a message's body. Raises Damaged."""
     return unpack(open_packed(message, session))
+
+
+class Opener:
+    """Opens what is sealed of one session, many records at a time, by keys that are at hand."""
+
+    def __init__(self, session: Session, keys: dict[int, Key]) -> None:
+        self._session, self._uuid, self._keys = session, session.uuid.bytes, keys
+
+    def body(self, row: bytes, role: str, revision: int, record: bytes) -> Body:
+        """Return the body of the message whose uuid has these bytes, and that is in no block.
+
+        Raises Damaged.
+        """
+        place = crypto.place(_names_of_body(role), row, self._uuid, revision)
+        return unpack(self._open(record, place))
+
+    def columns(self) -> dict[str, Any]:
+        """Return title, preview and metadata; what does not open is None."""
+        title = or_damaged(self._column, "title")
+        preview = or_damaged(self._column, "preview")
+        metadata = or_damaged(self._column, "metadata")
+        return {
+            "title": None if title is None else title.decode() or text.untitled(self._session.uuid),
+            "preview": None if preview is None else preview.decode(),
+            "metadata": None if metadata is None else json.loads(metadata or b"{}"),
+        }
+
+    def _column(self, name: str) -> bytes:
+        record = getattr(self._session, name)
+        if record is None:
+            return b""
+        revision = getattr(self._session, f"{name}_revision")
+        names = crypto.names_of("session", name, "")
+        return self._open(record, crypto.place(names, self._uuid, self._uuid, revision))
+
+    def _open(self, record: bytes, place: bytes) -> bytes:
+        try:
+            return crypto.unseal_at(self._keys, record, place)
+        except KeyError:
+            version = crypto.key_version(record)
+            account = self._session.account
+            self._keys[version] = keyring.session_key(account, self._session, version)
+            return crypto.unseal_at(self._keys, record, place)
+
+
+@cache
+def _names_of_body(role: str) -> bytes:
+    return crypto.names_of("message", "body", role)
 
 
 def seal_revision(row: UUID, session: UUID, number: int, packed: bytes, key: Key) -> bytes:

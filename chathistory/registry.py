@@ -36,6 +36,8 @@ class Kind:
     public: bool
     #: The arguments that people may give.
     takes: frozenset[str] = frozenset()
+    #: Raises what is wrong with them.
+    check: Callable[[dict[str, Any]], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,17 @@ PURGES: list[Callable[..., None]] = []
 STARTS: list[Callable[[], Finding]] = []
 
 
-def job(name: str, *, public: bool = False, takes: Iterable[str] = ()) -> Callable[[F], F]:
+def job(
+    name: str,
+    *,
+    public: bool = False,
+    takes: Iterable[str] = (),
+    check: Callable[[dict[str, Any]], object] | None = None,
+) -> Callable[[F], F]:
     """Register a function as a kind of job."""
 
     def register(function: F) -> F:
-        KINDS[name] = Kind(name, function, public, frozenset(takes))
+        KINDS[name] = Kind(name, function, public, frozenset(takes), check)
         return function
 
     return register

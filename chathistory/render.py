@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from html import escape
 from typing import Any
 
 import nh3
@@ -31,28 +32,41 @@ _ATTRIBUTES = {
     "th": {"align"},
     "td": {"align"},
 }
+_SCHEME = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+_DEEPEST = 50  # blocks within blocks; of what is deeper a parser would leave out the words
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
 
 
-def to_html(content: str) -> SafeString:
+def to_html(content: str, *, is_apart: bool = False) -> SafeString:
     """Return CommonMark (with tables and strikethrough) as HTML that is safe to show.
 
-    Raw HTML stays text, images become links or vanish, links open nothing by themselves.
+    Raw HTML stays text, images become links or vanish, links open nothing by themselves. What is
+    to be shown ``is_apart`` from this site has no links without a scheme: nobody knows where they
+    would lead from there, perhaps to a file.
     """
-    dirty = _markdown().render(content)
+    markdown = _markdown()
+    tokens = markdown.parse(content)
+    dirty = markdown.renderer.render(tokens, markdown.options, {})
+    if any(token.level >= _DEEPEST for token in tokens):
+        dirty = f"<pre>{escape(content)}</pre>"
     html = nh3.clean(
         dirty,
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
+        attribute_filter=_absolute if is_apart else None,
     )
     return mark_safe(html)  # noqa: S308  (nh3 has just cleaned it)
 
 
+def _absolute(_tag: str, attribute: str, value: str) -> str | None:
+    return None if attribute == "href" and not _SCHEME.match(value) else value
+
+
 @cache
 def _markdown() -> MarkdownIt:
-    options = {"html": False, "highlight": _highlight}
+    options = {"html": False, "highlight": _highlight, "maxNesting": _DEEPEST + 1}
     markdown = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
     for cell in ("th_open", "td_open"):
         markdown.add_render_rule(cell, _cell)

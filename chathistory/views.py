@@ -30,6 +30,7 @@ from .exceptions import (
     NotAllowed,
     NotFound,
 )
+from .formats.writers import WRITERS
 from .listing import Narrow
 from .models import Session
 from .querysets import SessionQuerySet
@@ -185,6 +186,7 @@ def _read(request: HttpRequest, found: Session, error: str = "") -> HttpResponse
         "window": window,
         "target": str(target or ""),
         "may": {verb: _may(request.user, found, verb) for verb in [*policy.VERBS, "own"]},
+        "formats": WRITERS.values(),
         "error": error,
     }
     return render(request, "chathistory/session.html", context, status=400 if error else 200)

@@ -36,7 +36,7 @@ from chathistory.models import Account, Backup, Session
 from chathistory.querysets import SessionQuerySet
 from chathistory.states import State
 
-from . import accounts, exchange
+from . import accounts, exchange, exporting
 from .planning import Naming
 
 Progress = Callable[[int, int], None]
@@ -230,7 +230,7 @@ def _last(account: Account) -> Backup | None:
 
 
 def _write(archive: zipfile.ZipFile, user: Any, session: Session) -> Iterator[None]:
-    (exported,) = exchange.export_sessions(user, [session])
+    (exported,) = exporting.export_sessions(user, [session])
     with archive.open(f"sessions/{session.uuid}.json", "w", force_zip64=True) as member:
         for piece in native.write_session(exported):
             member.write(piece)

@@ -12,12 +12,11 @@ from uuid import UUID
 from django.db import DataError, IntegrityError
 from django.utils.translation import gettext as _
 
-from chathistory import bulk, formats, keyring, records, represent, text, workflows
+from chathistory import bulk, formats, keyring, records, text, workflows
 from chathistory.exceptions import Conflict, Invalid
 from chathistory.formats.base import FormatError, Problem, Transcript, Turn
 from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
-from chathistory.querysets import require
 from chathistory.records import Body
 from chathistory.search import upkeep
 from chathistory.search.base import Doc, index
@@ -397,38 +396,3 @@ def _keep_revisions(op: Operation, part: Part) -> None:
                 said = old.get("edited") or draft.created_at or op.at
                 number, packed = old["revision"], Body(old["content"]).pack()
                 pipeline.keep_revision(op, message, session, number, packed, min(said, op.at))
-
-
-def export_sessions(user: Any, sessions: Iterable[Session]) -> Iterator[dict[str, Any]]:
-    """Yield sessions as objects for ``formats.native.write``.
-
-    Complete enough to import again to the same thing: branches, revisions, raw items. Raises
-    NotFound or NotAllowed at the first that ``user`` may not export.
-    """
-    for session in sessions:
-        require(user, session, "export")
-        messages = session.messages.order_by("seq").prefetch_related("revisions")
-        rows = list(messages)
-        parents = represent.parent_ids(session, rows)
-        owned = user is None or session.account.user_id == user.pk
-        exported = represent.session_json(session, owned=owned)
-        exported["head_id"] = parents.get(session.head_seq or 0)
-        exported["messages"] = (_exported(row, session, parents) for row in rows)
-        yield exported
-
-
-def _exported(row: Message, session: Session, parents: dict[int, str]) -> dict[str, Any]:
-    shown = represent.message_json(row, session, parents)
-    if row.deleted_at is not None or shown["damaged"]:
-        return shown | {"content": shown["content"] or ""}
-    body = records.open_body(row, session)
-    revisions = [
-        {
-            "revision": old.revision,
-            "content": earlier.content,
-            "edited_at": represent.moment(old.said_at),
-        }
-        for old in sorted(row.revisions.all(), key=lambda old: old.revision)
-        if (earlier := records.or_damaged(records.open_revision, old, session)) is not None
-    ]
-    return shown | {"metadata": body.metadata, "raw": body.raw, "revisions": revisions}

@@ -39,7 +39,8 @@ _HINTS = 100  # of one sweep: whoever follows one finds the next job by itself
 def ask(user: Any, kind: str, arguments: dict[str, Any]) -> Job:
     """Queue a job that ``user`` asked for: of a public kind, about what they may see.
 
-    ``sessions`` is a list of uuids. Raises Invalid, LimitExceeded, TooMany or NotFound.
+    ``sessions`` is a list of uuids. Raises Invalid, LimitExceeded, TooMany or NotFound, or what the
+    kind's own check does.
     """
     account = accounts.of(user)
     known = {name: one for name, one in registry.KINDS.items() if one.public}
@@ -48,6 +49,8 @@ def ask(user: Any, kind: str, arguments: dict[str, Any]) -> Job:
         raise Invalid(_("Unknown kind of job; one of: %(names)s.") % {"names": names}, field="kind")
     for name in arguments.keys() - known[kind].takes:
         raise Invalid(_("This kind of job does not take this."), field=name)
+    if check := known[kind].check:
+        check(arguments)
     if "sessions" in arguments:
         arguments = arguments | {"sessions": _seen(user, arguments["sessions"])}
     return enqueue(account, kind, arguments)

@@ -10,12 +10,13 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from chathistory import registry, spool
-from chathistory.exceptions import Conflict, NotAllowed, NotFound
-from chathistory.formats import Problem, Transcript, native
-from chathistory.models import Job, Session
+from chathistory.exceptions import Conflict, Invalid, NotAllowed, NotFound
+from chathistory.formats import Problem, Transcript, writers
+from chathistory.models import Account, Job, Session
+from chathistory.search import query
 from chathistory.states import State
 
-from . import accounts, exchange, jobs
+from . import accounts, exchange, exporting, jobs
 from .working import Work
 
 Item = Transcript | Problem
@@ -68,29 +69,58 @@ def _copies(items: Iterator[Item], job: UUID) -> Iterator[Item]:
         yield item
 
 
-@registry.job("export", public=True, takes={"sessions"})
+def _check_export(given: dict[str, Any]) -> None:
+    """Raise Invalid for a format that there is not, or for two ways to say what goes out."""
+    writers.chosen(given.get("format", "json"))
+    if "query" in given:
+        query.parse(given["query"])
+        if "sessions" in given:
+            raise Invalid(_("Either sessions or a query."), field="query")
+
+
+@registry.job("export", public=True, takes={"sessions", "query", "format"}, check=_check_export)
 def _export(work: Work) -> dict[str, Any]:
-    """Write the sessions named, or all that is not in the trash, into a file as our JSON."""
-    user, count = _owner(work), 0
+    """Write the sessions named, those found, or all that is not in the trash, into a file."""
+    user, count, given = _owner(work), 0, work.arguments
 
     def counted() -> Iterator[Session]:
         nonlocal count
-        total, sessions = _sessions(user, work.arguments.get("sessions"))
+        total, sessions = _sessions(user, given)
         for count, session in enumerate(sessions, start=1):
             yield session
             work.step(count, total)
 
-    with work.create_file("chats.json") as file:
-        for piece in native.write(exchange.export_sessions(user, counted())):
+    made = exporting.many(user, counted(), given.get("format", "json"))
+    with work.create_file(made.name) as file:
+        for piece in made.pieces:
             file.write(piece)
-    return {"sessions": count, "bytes": file.size}
+    result = {"sessions": count, "bytes": file.size}
+    return result | ({"failed": made.failed} if made.failed else {})
 
 
-def _sessions(user: Any, named: list[str] | None) -> tuple[int, Iterator[Session]]:
-    if named is not None:
+def _sessions(user: Any, given: dict[str, Any]) -> tuple[int | None, Iterator[Session]]:
+    if (named := given.get("sessions")) is not None:
         return len(named), (Session.objects.reach(user, uuid) for uuid in named)
-    rows = Session.objects.mine(user).exclude(state=State.DELETED)
-    return rows.count(), rows.select_related("account__user").order_by("pk").iterator(50)
+    if (asked := given.get("query")) is not None:
+        return None, exporting.found(user, asked)
+    return everything(user)
+
+
+def everything(user: Any) -> tuple[int, Iterator[Session]]:
+    """Return how many sessions ``user`` has outside of the trash, and each of them."""
+    rows = Session.objects.mine(user).exclude(state=State.DELETED).order_by("pk")
+    account = Account.objects.filter(user=user).first()
+    if account is None:
+        return 0, iter(())
+    account.user = user
+
+    def mine() -> Iterator[Session]:
+        for session in rows.iterator(500):
+            # Of all the same: an account and a user made for each would cost more than the chat.
+            session.account = account
+            yield session
+
+    return rows.count(), mine()
 
 
 def file_of(user: Any, uuid: UUID) -> tuple[dict[str, Any], Any]:

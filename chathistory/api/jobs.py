@@ -15,11 +15,13 @@ from rest_framework.response import Response
 from chathistory import represent
 from chathistory.actions import accounts, jobs, transfers
 from chathistory.exceptions import NotFound
+from chathistory.formats.writers import content_type_of
 from chathistory.models import Job
 
 from . import serializers, streams
 from .base import View, parsed
 
+_TYPES = ("application/json", "application/x-ndjson", "application/zip", "text/csv")
 _PAUSE = 0.5  # seconds between two looks at a job
 _SIGN_OF_LIFE = 15  # seconds: so that a server notices a client that went away
 _TURN = 60  # seconds that one may watch at a stretch
@@ -116,13 +118,16 @@ class FileView(View):
 
     @extend_schema(
         operation_id="jobs_file",
-        responses={(200, "application/json"): OpenApiResponse(bytes, "The file")},
+        responses={(200, kind): OpenApiResponse(bytes, "The file") for kind in _TYPES},
     )
     def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
         """Answer the file, within a day after it was made."""
         known, file = transfers.file_of(request.user, job_id)
         answer = FileResponse(
-            file, as_attachment=True, filename=known["name"], content_type="application/json"
+            file,
+            as_attachment=True,
+            filename=known["name"],
+            content_type=content_type_of(known["name"]),
         )
         answer["Content-Length"] = known["bytes"]
         answer["X-Content-Type-Options"] = "nosniff"

@@ -124,10 +124,12 @@ class Bulk(Strict):
 
 
 class JobCreate(Strict):
-    """What is to be done; ``sessions`` for the kinds that take some, else it is everything."""
+    """What is to be done; to ``sessions``, or what ``query`` finds, else it is everything."""
 
     kind = Text()
     sessions = serializers.ListField(child=Id(), required=False, allow_empty=False)
+    query = Text(required=False)
+    format = Text(required=False)
 
 
 class Import(Strict):

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import URLPattern, re_path
 
-from . import backups, jobs, messages, others, schema, sessions
+from . import backups, exports, jobs, messages, others, schema, sessions
 
 app_name = "chathistory-api"
 
@@ -29,6 +29,7 @@ urlpatterns = [
     _at(f"{_SESSION}/messages", messages.MessagesView, "messages"),
     _at(f"{_SESSION}/hits", others.HitsView, "hits"),
     _at(f"{_SESSION}/reply", messages.ReplyView, "reply"),
+    _at(f"{_SESSION}/export", exports.ExportView, "export"),
     _at(f"{_SESSION}/fork", sessions.ForkView, "fork"),
     _at(f"{_SESSION}/pin", sessions.PinView, "pin"),
     _at(f"{_SESSION}/archive", sessions.ArchiveView, "archive"),

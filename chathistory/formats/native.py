@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from chathistory.formats import tree
 from chathistory.formats.base import ROLES, FormatError, Malformed, Transcript, Turn
 from chathistory.formats.fields import Fields
@@ -27,12 +29,9 @@ REVISIONS = 1_000_000
 def write(
     sessions: Iterable[dict[str, Any]], exported_at: datetime | None = None
 ) -> Iterator[bytes]:
-    """Yield the document piece by piece; a session's `messages` may be any iterable of objects.
-
-    Raises ValueError for NaN and infinities, which JSON does not have.
-    """
+    """Yield the document piece by piece; a session's `messages` may be any iterable of objects."""
     moment = to_iso(exported_at or datetime.now(UTC))
-    head = _encode({"format": FORMAT, "version": VERSION, "exported_at": moment})
+    head = encode({"format": FORMAT, "version": VERSION, "exported_at": moment})
     yield head[:-1] + b', "sessions": ['
     for index, session in enumerate(sessions):
         yield b",\n" if index else b"\n"
@@ -41,20 +40,33 @@ def write(
 
 
 def write_session(session: dict[str, Any]) -> Iterator[bytes]:
-    """Yield one session object, a message a line. Raises ValueError as ``write`` does."""
+    """Yield one session object, a message a line."""
     head = {key: item for key, item in session.items() if key != "messages"}
-    yield _encode(head)[:-1] + (b', "messages": [' if head else b'"messages": [')
+    yield encode(head)[:-1] + (b', "messages": [' if head else b'"messages": [')
     for index, message in enumerate(session.get("messages", ())):
-        yield (b",\n" if index else b"\n") + _encode(message)
+        yield (b",\n" if index else b"\n") + encode(message)
     yield b"]}"
 
 
-def _encode(value: dict[str, Any]) -> bytes:
-    """UTF-8 as it is read; a lone surrogate, which UTF-8 has no bytes for, as an escape."""
+def write_lines(sessions: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield one session object a line (JSON Lines)."""
+    for session in sessions:
+        head = {key: item for key, item in session.items() if key != "messages"}
+        yield encode(head)[:-1] + (b', "messages": [' if head else b'"messages": [')
+        for index, message in enumerate(session.get("messages", ())):
+            yield (b", " if index else b"") + encode(message)
+        yield b"]}\n"
+
+
+def encode(value: dict[str, Any]) -> bytes:
+    """Return compact UTF-8 as it is read; NaN and infinities, which JSON has not, as null.
+
+    What UTF-8 or 64 bits have no room for (lone surrogates, larger numbers) makes it ASCII.
+    """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, allow_nan=False).encode()
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 def recognises(value: Any, header: dict[str, Any]) -> bool:

@@ -18,7 +18,8 @@ CASES = ("happy", "stranger", "malformed", "repeated", "concurrent")
 ELSEWHERE = {
     "exchange.import_file": "test_import.py",
     "exchange.import_transcripts": "test_import.py",
-    "exchange.export_sessions": "test_export.py",
+    "exporting.export_sessions": "test_export.py",
+    **{f"exporting.{kind}": "test_exporting.py" for kind in ("one", "many", "tree", "found")},
     "lifecycle.run": "test_lifecycle_sweep.py",
     **{f"keeping.{kind}": "test_keeping.py" for kind in ("archive", "full", "incremental")},
     **{f"keeping.{kind}": "test_keeping.py" for kind in ("verify", "drill", "bring_back")},
@@ -58,6 +59,7 @@ HELPERS = {
     "sessions.tag_row": "part of tag, retag, change and import",
     "tokens.digest": "a hash",
     "tokens.find": "a look-up by the secret itself",
+    "transfers.everything": "a look-up, part of the export job; see api/test_export.py",
     "transfers.file_of": "a look-up through the gate; see test_jobs_file.py",
     "transfers.watched": "counts what import reads",
     "vocabularies.clean": "part of purge.sweep and erase.erase; see search/test_vocabularies.py",

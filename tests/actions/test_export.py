@@ -1,4 +1,4 @@
-"""exchange.export_sessions: complete enough to import again to the same thing."""
+"""exporting.export_sessions: complete enough to import again to the same thing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from chathistory.actions import accounts, exchange, messages, sessions
+from chathistory.actions import accounts, exchange, exporting, messages, sessions
 from chathistory.exceptions import NotAllowed, NotFound
 from chathistory.formats import native
 from chathistory.models import Session
@@ -18,7 +18,7 @@ IDS = ("session_id", "user_id", "version", "id", "parent_id", "head_id")
 
 def export(user, owner=None) -> dict:
     rows = Session.objects.mine(owner or user).select_related("account__user").order_by("pk")
-    return json.loads(b"".join(native.write(exchange.export_sessions(user, rows))))
+    return json.loads(b"".join(native.write(exporting.export_sessions(user, rows))))
 
 
 def without_ids(document: dict) -> list:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from chathistory import blocks, keyring, records, represent
-from chathistory.actions import accounts, exchange, messages, packing, sessions
+from chathistory.actions import accounts, exchange, exporting, messages, packing, sessions
 from chathistory.exceptions import Damaged, Invalid
 from chathistory.formats.base import Transcript, Turn
 from chathistory.models import Block, Change, DataKey, Message, Session
@@ -54,7 +54,7 @@ def everything(user: User, session: Session) -> list[Any]:
     session = fresh(session)
     rows = session.messages.order_by("seq")
     found = [search(user, q, sort=s, limit=50) for q in ("zebra", '"a striped"') for s in SORTS]
-    exported = next(exchange.export_sessions(user, [session]))
+    exported = next(exporting.export_sessions(user, [session]))
     exported["metadata"].pop("compressed", None)
     exported |= {"state": None, "archived_at": None}
     exported["messages"] = list(exported["messages"])
@@ -137,7 +137,7 @@ def test_happy_an_import_of_its_export_does_not_say_packed(alice, bob, talk):
     session = talk("one")
     archive(session)
     pack(alice)
-    file = next(exchange.export_sessions(alice, [fresh(session)]))
+    file = next(exporting.export_sessions(alice, [fresh(session)]))
     assert file["metadata"]["compressed"] is True
     transcript = Transcript(
         "test", "x", metadata=file["metadata"], turns=[Turn("1", None, "user", "a")]

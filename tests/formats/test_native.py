@@ -113,7 +113,7 @@ def test_a_session_is_written_message_by_message() -> None:
         raise RuntimeError("asked for more than was needed")
 
     pieces = native.write([{"session_id": "s", "messages": messages()}], MOMENT)
-    assert [next(pieces) for _ in range(4)][-1] == b'\n{"content": "one"}'
+    assert [next(pieces) for _ in range(4)][-1] == b'\n{"content":"one"}'
 
 
 def test_an_account_without_chats_exports_and_reads_as_nothing() -> None:

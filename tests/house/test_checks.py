@@ -48,6 +48,12 @@ def test_a_limit_that_is_no_number_is_named(settings, value: object) -> None:
     assert [one for one in found if "MAX_TITLE_LENGTH" in one.msg]
 
 
+@pytest.mark.parametrize("value", ["/nowhere", ["/nowhere"], 5])
+def test_fonts_that_are_nowhere_are_named(settings, value: object) -> None:
+    settings.CHATHISTORY_PDF_FONT_PATHS = value
+    assert ids() == {"chathistory.E007"}
+
+
 def test_a_workflow_whose_responder_is_missing_is_named(settings) -> None:
     settings.CHATHISTORY_WORKFLOWS = {"x": {"label": "X", "responder": "nowhere.at_all"}}
     assert ids() == {"chathistory.W004"}

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from chathistory.actions import exchange
+from chathistory.actions import exporting, transfers
 from chathistory.exceptions import ChatHistoryError
-from chathistory.formats import native
+from chathistory.formats.writers import WRITERS, bundle
 from chathistory.models import Session
 from chathistory.states import State
 
@@ -26,38 +26,71 @@ class Command(BaseCommand):
     """Export everything of a person, or one session."""
 
     help = (
-        "Export the chats of USER, complete enough to import again. "
+        "Export the chats of USER; json is complete enough to import again. "
         "Example: chat_export --user alice --format json -o alice.json"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take whose, which, and where to."""
+        """Take whose, which, how, and where to."""
         parser.add_argument("--user", required=True)
         parser.add_argument("--session", type=UUID, help="only this one")
-        parser.add_argument("--format", choices=["json"], default="json")
+        parser.add_argument("--format", choices=list(WRITERS), default="json")
         parser.add_argument(
-            "-o", "--output", required=True, help="a file, or - for standard output"
+            "--layout",
+            choices=["tree"],
+            help="a file for each chat: OUTPUT/users/<user>/<workflow>/<id>.<suffix>",
+        )
+        parser.add_argument(
+            "-o",
+            "--output",
+            required=True,
+            help="a file, or - for standard output; NAME.zip has a file for each chat and an index",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Write beside, then rename: a file that is there is a whole one."""
         user = user_named(options["user"])
-        rows = (
-            Session.objects.mine(user).exclude(state=State.DELETED).select_related("account__user")
-        )
+        total, sessions = transfers.everything(user)
         if options["session"]:
-            rows = rows.filter(uuid=options["session"])
-            if not rows.exists():
+            rows = Session.objects.mine(user).exclude(state=State.DELETED)
+            found = rows.select_related("account__user").filter(uuid=options["session"]).first()
+            if found is None:
                 raise CommandError("There is no such session.")
+            total, sessions = 1, iter([found])
         try:
             with Bar() as bar:
-                sessions = _counted(rows.order_by("pk").iterator(50), rows.count(), bar)
-                pieces = native.write(exchange.export_sessions(user, sessions))
-                self._write(options["output"], pieces)
+                self._export(user, _counted(sessions, total, bar), options)
         except OSError as error:
             raise CommandError(f"{options['output']}: {error.strerror}.") from None
         except ChatHistoryError as error:
             raise CommandError(str(error)) from None
+
+    def _export(self, user: Any, sessions: Iterator[Session], options: dict[str, Any]) -> None:
+        output, form = options["output"], options["format"]
+        is_zip = output.endswith(".zip")
+        if options["layout"] == "tree":
+            files = exporting.tree(user, sessions, form)
+            if is_zip or output == "-":
+                self._write(output, bundle.zipped(files))
+            else:
+                for file in files:
+                    target = Path(output, file.path)
+                    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    self._write(str(target), file.pieces)
+        elif options["session"] and not is_zip:
+            (session,) = sessions
+            self._write(output, exporting.one(user, session, form).pieces)
+        else:
+            self._write_many(exporting.many(user, sessions, form, is_zip=is_zip), output)
+
+    def _write_many(self, made: exporting.File, output: str) -> None:
+        if made.name.endswith(".zip") and not output.endswith((".zip", "-")):
+            raise CommandError("Many chats in this format are a zip: name the output NAME.zip.")
+        self._write(output, made.pieces)
+        for session, reason in made.failed.items():
+            self.stderr.write(f"{session}: {reason}")
+        if made.failed:
+            raise CommandError(f"{len(made.failed)} chats could not be written; the others are.")
 
     def _write(self, output: str, pieces: Any) -> None:
         if output == "-":
