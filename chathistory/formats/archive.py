@@ -36,7 +36,6 @@ _KINDS = {
     b"\xff\xd8\xff": "a JPEG image",
     b"GIF8": "a GIF image",
     b"%PDF": "a PDF document",
-    b"SQLite format 3": "an SQLite database",
     b"\x1f\x8b": "packed with gzip",
     b"BZh": "packed with bzip2",
     b"\xfd7zXZ": "packed with xz",
@@ -46,6 +45,7 @@ _KINDS = {
     b"MZ": "a program",
     b"<": "HTML or XML",
 }
+_DATABASE = b"SQLite format 3\0"
 _END = b"PK\x05\x06"
 _ZIP = (b"PK\x03\x04", _END)
 _IN_ZIP64 = 0xFFFFFFFF
@@ -80,6 +80,11 @@ def sources(file: BinaryIO) -> Iterator[Source]:
     if start.startswith(_ZIP):
         yield from _zipped(file)
         return
+    if start == _DATABASE:
+        raise FormatError(
+            "The file is an SQLite database, which is not taken from an upload: who runs the site"
+            " can bring its chats in with the command chat_import FILE --user NAME."
+        )
     for magic, kind in _KINDS.items():
         if start.startswith(magic):
             raise FormatError(f"The file is {kind}, not an export of chats.")

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from chathistory.actions import exchange
+from chathistory.actions import databases, exchange
 from chathistory.exceptions import ChatHistoryError
+from chathistory.stores import reading
 
 from ._progress import Bar, Reading
 from ._users import user_named
@@ -19,7 +20,8 @@ class Command(BaseCommand):
     """Import a ChatGPT export or our own JSON."""
 
     help = (
-        "Import chats from FILE: ChatGPT's conversations.json or zip, or our own JSON. "
+        "Import chats from FILE: ChatGPT's conversations.json or zip, our own JSON, or a database "
+        "of llm, openai-agents, llama-index or LangChain (SQLite). "
         "The same file again adds nothing. Example: chat_import export.zip --user alice"
     )
 
@@ -34,15 +36,19 @@ class Command(BaseCommand):
         """Report each chat that is not simply new, then the totals."""
         user = user_named(options["user"])
         try:
-            with Bar() as bar, Reading(options["file"], bar) as file:
-                report = exchange.import_file(
-                    user, file, copy=options["copy"], dry_run=options["dry_run"]
-                )
+            report = self._import(user, options["file"], options["copy"], options["dry_run"])
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
         except ChatHistoryError as error:
             raise CommandError(str(error)) from None
         self._print(report)
+
+    def _import(self, user: Any, path: Path, copy: bool, dry_run: bool) -> exchange.Report:
+        with Bar() as bar:
+            if reading.is_database(path):
+                return databases.import_database(user, path, copy=copy, dry_run=dry_run, step=bar)
+            with Reading(path, bar) as file:
+                return exchange.import_file(user, file, copy=copy, dry_run=dry_run)
 
     def _print(self, report: exchange.Report) -> None:
         for one in report.outcomes:
