@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -59,7 +59,7 @@ class Report:
         names = ("new", "extended", "unchanged", "empty", "failed")
         totals = {f"sessions_{name}": self.count(name) for name in names}
         added = sum(one.messages for one in self.outcomes)
-        outcomes = [asdict(one) for one in self.outcomes]
+        outcomes = [one.as_dict() for one in self.outcomes]
         return {
             "dry_run": self.dry_run,
             **totals,
@@ -163,8 +163,7 @@ def _batches(
     """Yield what one transaction is to write, about as many messages each; nothing if dry."""
     for plans in _planned(planner, items, report):
         if report.dry_run:
-            for plan in plans:
-                plan.outcome.messages = len(plan.drafts)
+            planner.promise(plans)
         else:
             yield from _parts(plans)
 

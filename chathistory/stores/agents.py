@@ -46,15 +46,15 @@ def _chat(
 def _message(row: int, path: str, values: tuple[Any, ...]) -> dict[str, Any]:
     path = f"{path}.message_data"
     item = shape.mapping(values[1], path)
-    return {
-        "id": str(row),
-        "role": _role(item, path),
-        "content": _said(item),
-        "author": item["name"] if isinstance(item.get("name"), str) else "",
-        "timestamp": shape.moment(values[2]),
-        "blocks": shape.blocks(item.get("content")),
-        "raw": item,
-    }
+    return shape.message(
+        str(row),
+        _role(item, path),
+        shape.said(item.get("content")),
+        _blocks(item),
+        author=item["name"] if isinstance(item.get("name"), str) else "",
+        timestamp=shape.moment(values[2]),
+        raw=item,
+    )
 
 
 def _role(item: dict[str, Any], path: str) -> str:
@@ -66,7 +66,13 @@ def _role(item: dict[str, Any], path: str) -> str:
     return "tool" if kind.endswith("_output") else "assistant"
 
 
-def _said(item: dict[str, Any]) -> str:
-    """Return an item's text: that of a message, what a tool was told or said, or a summary."""
-    texts = (shape.said(item.get(name)) for name in ("content", "output", "arguments", "summary"))
-    return next(filter(None, texts), "")
+def _blocks(item: dict[str, Any]) -> list[dict[str, Any]]:
+    kind = str(item.get("type"))
+    if kind.endswith("_output"):
+        return [shape.tool_result(item.get("output"), item.get("call_id"))]
+    if kind.endswith("_call") and "name" in item:
+        return [shape.tool_call(item["name"], item.get("arguments"), item.get("call_id"))]
+    if kind == "reasoning":
+        thought = shape.said(item.get("summary"))
+        return [shape.reasoning(thought)] if thought else []
+    return shape.others(item.get("content")) if "role" in item else [item]

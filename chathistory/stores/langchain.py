@@ -39,16 +39,27 @@ def _message(row: int, path: str, value: Any) -> dict[str, Any]:
     about = data.get("response_metadata")
     about = about if isinstance(about, dict) else {}
     model = about.get("model_name", about.get("model"))
-    return {
-        "id": str(row),
-        "role": _role(item, data, path),
-        "content": shape.said(data.get("content")),
-        "author": data["name"] if isinstance(data.get("name"), str) else "",
-        "blocks": shape.blocks(data.get("content")) + shape.blocks(data.get("tool_calls")),
-        "metadata": shape.compact(model=model if isinstance(model, str) else None),
-        "tokens": _tokens(data),
-        "raw": item,
-    }
+    return shape.message(
+        str(row),
+        _role(item, data, path),
+        shape.said(data.get("content")),
+        _blocks(data),
+        author=data["name"] if isinstance(data.get("name"), str) else "",
+        metadata=shape.compact(model=model if isinstance(model, str) else None),
+        tokens=_tokens(data),
+        raw=item,
+    )
+
+
+def _blocks(data: dict[str, Any]) -> list[dict[str, Any]]:
+    found = shape.others(data.get("content"))
+    calls = data.get("tool_calls")
+    for call in calls if isinstance(calls, list) else []:
+        if isinstance(call, dict):
+            found.append(shape.tool_call(call.get("name"), call.get("args"), call.get("id")))
+    if data.get("tool_call_id") is not None:
+        found.append(shape.tool_result(shape.said(data.get("content")), data["tool_call_id"]))
+    return found
 
 
 def _role(item: dict[str, Any], data: dict[str, Any], path: str) -> str:

@@ -34,19 +34,31 @@ def _chat(database: Database, table: str, key: str, rows: list[int]) -> dict[str
 
 def _message(row: int, path: str, stamp: Any, role: Any, status: Any, data: Any) -> dict[str, Any]:
     item = shape.mapping(data, f"{path}.data")
-    blocks = shape.blocks(item.get("blocks"))
-    away = status != "active"
-    return {
-        "id": str(row),
-        "role": shape.role(role, f"{path}.role"),
-        "content": _said(item, blocks),
-        "timestamp": shape.moment(stamp),
-        "blocks": blocks,
-        "metadata": {"status": shape.maybe(status, f"{path}.status")} if away else {},
-        "raw": item,
-    }
+    given = item.get("blocks")
+    said = shape.maybe(status, f"{path}.status")
+    return shape.message(
+        str(row),
+        shape.role(role, f"{path}.role"),
+        # Versions before blocks had content.
+        shape.said(_texts(given)) or shape.said(item.get("content")),
+        [_block(part) for part in shape.others(given)],
+        timestamp=shape.moment(stamp),
+        metadata=shape.compact(status=None if said == "active" else said),
+        raw=item,
+    )
 
 
-def _said(item: dict[str, Any], blocks: list[dict[str, Any]]) -> str:
-    """Return a message's text; versions before blocks had it as content."""
-    return shape.said(blocks) or shape.said(item.get("content"))
+def _texts(blocks: Any) -> list[Any]:
+    parts = blocks if isinstance(blocks, list) else []
+    return [part for part in parts if isinstance(part, dict) and part.get("block_type") == "text"]
+
+
+def _block(part: dict[str, Any]) -> dict[str, Any]:
+    kind = part.get("block_type")
+    if kind == "tool_call":
+        return shape.tool_call(
+            part.get("tool_name"), part.get("tool_kwargs"), part.get("tool_call_id")
+        )
+    if kind == "thinking":
+        return shape.reasoning(shape.said(part.get("content")))
+    return part

@@ -118,22 +118,25 @@ class _Log:
     def _message(self, key: str, about: dict[str, Any]) -> dict[str, Any]:
         row, parent = self._messages[key]
         (role,) = self._database.row("messages", row, "role")
-        parts = [self._part(one) for one in self._parts.get(key, ())]
-        parts.sort(key=lambda part: part["position"])
-        files = [name for part in parts for name in part.pop("attachments", ())]
-        texts = [part["text"] for part in parts if part["type"] in ("text", "tool_result")]
-        return {
-            "id": shape.words(key, f"messages[{row}].hash"),
-            "parent_id": parent,
-            "role": shape.role(role, f"messages[{row}].role"),
-            "content": "\n".join(filter(None, texts)),
-            "blocks": parts,
-            "timestamp": about.get("time"),
-            "tokens": about.get("tokens"),
-            "metadata": about.get("metadata", {}) | shape.compact(attachments=files),
-        }
+        rows = list(self._parts.get(key, ()))
+        parts = sorted((self._part(one) for one in rows), key=lambda part: part[0])
+        files = [name for one in rows for name in self._files.names("part_attachments", one)]
+        texts = [text for _position, kind, text, _more in parts if kind == "text"]
+        blocks = [_block(kind, text, more) for _at, kind, text, more in parts if kind != "text"]
+        facts = about.get("metadata", {}) | shape.compact(attachments=files)
+        return shape.message(
+            shape.words(key, f"messages[{row}].hash"),
+            shape.role(role, f"messages[{row}].role"),
+            "\n".join(filter(None, texts)),
+            blocks + [shape.attachment(name) for name in files],
+            parent_id=parent,
+            timestamp=about.get("time"),
+            tokens=about.get("tokens"),
+            metadata=facts,
+        )
 
-    def _part(self, row: int) -> dict[str, Any]:
+    def _part(self, row: int) -> tuple[int, str, str, dict[str, Any]]:
+        """Return a part's position, type, text, and what else there is."""
         path = f"parts[{row}]"
         position, kind, tool, text, payload = self._database.row("parts", row, *_PART)
         more = {} if payload is None else shape.mapping(payload, f"{path}.payload")
@@ -141,14 +144,21 @@ class _Log:
         whole = shape.maybe(text, f"{path}.text")
         if pieces is not None:
             whole = self._files.text(pieces, f"{path}.payload.text_ref")
-        return {
-            **more,
-            "type": shape.words(kind, f"{path}.type"),
-            "position": shape.number(position, f"{path}.position") or 0,
-            "text": whole,
-            **shape.compact(name=shape.maybe(tool, f"{path}.tool_name")),
-            "attachments": self._files.names("part_attachments", row),
-        }
+        more |= shape.compact(name=shape.maybe(tool, f"{path}.tool_name"))
+        at = shape.number(position, f"{path}.position") or 0
+        return at, shape.words(kind, f"{path}.type"), whole, more
+
+
+def _block(kind: str, text: str, more: dict[str, Any]) -> dict[str, Any]:
+    """Return the block of a part that is no plain text; what else it says stands beside."""
+    if kind == "reasoning":
+        return more | shape.reasoning(text)
+    if kind == "tool_call":
+        call = shape.tool_call(more.get("name"), more.get("arguments"), more.get("tool_call_id"))
+        return more | call
+    if kind == "tool_result":
+        return more | shape.tool_result(text or more.get("output"), more.get("tool_call_id"))
+    return more | shape.compact(type=kind, text=text)
 
 
 class Files:

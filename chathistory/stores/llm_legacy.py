@@ -106,7 +106,7 @@ class _Log:
         key = shape.words(response["id"], f"{path}.id")
         stamp = shape.moment(response["datetime_utc"])
         if system:
-            yield _message(f"{key}-system", "system", system, stamp)
+            yield shape.message(f"{key}-system", "system", system, [], timestamp=stamp)
         for row in self._results.get(key, ()):
             yield self._result(row, stamp)
         texts = self._files.fragments("prompt_fragments", key)
@@ -115,43 +115,50 @@ class _Log:
         )
         files = self._files.names("prompt_attachments", key)
         if prompt or files or key not in self._results:
-            found = _message(f"{key}-prompt", "user", prompt, stamp)
-            yield found | {"metadata": shape.compact(attachments=files)}
+            blocks = [shape.attachment(name) for name in files]
+            about = shape.compact(attachments=files)
+            name = f"{key}-prompt"
+            yield shape.message(name, "user", prompt, blocks, timestamp=stamp, metadata=about)
 
     def _result(self, row: int, stamp: str | None) -> dict[str, Any]:
         path = f"tool_results[{row}]"
         name, output, call = self._database.row("tool_results", row, *_RESULT)
-        found = _message(f"tool-result-{row}", "tool", shape.maybe(output, f"{path}.output"), stamp)
-        block = shape.compact(type="tool_result", name=name, tool_call_id=call)
-        return found | {"author": shape.maybe(name, f"{path}.name"), "blocks": [block]}
+        said = shape.maybe(output, f"{path}.output")
+        return shape.message(
+            f"tool-result-{row}",
+            "tool",
+            "",
+            [shape.tool_result(said, call)],
+            author=shape.maybe(name, f"{path}.name"),
+            timestamp=stamp,
+        )
 
     def _answer(self, response: dict[str, Any], path: str) -> dict[str, Any]:
         key = shape.words(response["id"], f"{path}.id")
-        said = shape.maybe(response["response"], f"{path}.response")
         blocks = [self._call(row) for row in self._calls.get(key, ())]
-        if reasoning := shape.maybe(response.get("reasoning"), f"{path}.reasoning"):
-            blocks.insert(0, {"type": "reasoning", "text": reasoning})
+        if thought := shape.maybe(response.get("reasoning"), f"{path}.reasoning"):
+            blocks.insert(0, shape.reasoning(thought))
         model = response.get("resolved_model") or response["model"]
-        return _message(key, "assistant", said, shape.moment(response["datetime_utc"])) | {
-            "blocks": blocks,
-            "tokens": shape.tokens(response.get("output_tokens"), f"{path}.output_tokens"),
-            "metadata": shape.compact(
+        return shape.message(
+            key,
+            "assistant",
+            shape.maybe(response["response"], f"{path}.response"),
+            blocks,
+            timestamp=shape.moment(response["datetime_utc"]),
+            tokens=shape.tokens(response.get("output_tokens"), f"{path}.output_tokens"),
+            metadata=shape.compact(
                 model=shape.maybe(model, f"{path}.model"),
                 duration_ms=response["duration_ms"],
                 input_tokens=response.get("input_tokens"),
             ),
-            "raw": _raw(response, path),
-        }
+            raw=_raw(response, path),
+        )
 
     def _call(self, row: int) -> dict[str, Any]:
         path = f"tool_calls[{row}]"
         name, arguments, call = self._database.row("tool_calls", row, *_CALL)
         given = None if arguments is None else shape.parsed(arguments, f"{path}.arguments")
-        return shape.compact(type="tool_call", name=name, arguments=given, tool_call_id=call)
-
-
-def _message(key: str, role: str, said: str, stamp: str | None) -> dict[str, Any]:
-    return {"id": key, "role": role, "content": said, "timestamp": stamp}
+        return shape.tool_call(name, given, call)
 
 
 def _raw(response: dict[str, Any], path: str) -> dict[str, Any] | None:

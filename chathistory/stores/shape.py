@@ -132,10 +132,62 @@ def _part(value: Any) -> str:
     return next((text for text in named if isinstance(text, str)), "")
 
 
-def blocks(value: Any) -> list[dict[str, Any]]:
-    """Return the parts of a content that are more than their text."""
+def others(value: Any) -> list[dict[str, Any]]:
+    """Return the parts of a content that are more than text."""
     parts = value if isinstance(value, list) else []
-    return [part for part in parts if isinstance(part, dict)]
+    return [part for part in parts if isinstance(part, dict) and not _part(part)]
+
+
+def reasoning(text: str) -> dict[str, Any]:
+    """Return the block of what a model thought."""
+    return {"type": "reasoning", "text": text}
+
+
+def tool_call(name: Any, arguments: Any, identity: Any) -> dict[str, Any]:
+    """Return the block of a call of a tool."""
+    return {"type": "tool_call", "id": identity, "name": name, "arguments": arguments}
+
+
+def tool_result(output: Any, identity: Any) -> dict[str, Any]:
+    """Return the block of what a tool answered."""
+    return {"type": "tool_result", "id": identity, "output": output}
+
+
+def attachment(name: str) -> dict[str, Any]:
+    """Return the block of a file, of which the database has no more than the name for us."""
+    return {"type": "attachment", "kind": "file", "name": name}
+
+
+def message(
+    key: str, role: str, text: str, blocks: list[dict[str, Any]], **more: Any
+) -> dict[str, Any]:
+    """Return a message; without words of its own it shows those of its blocks, and says so."""
+    shown = text or "\n\n".join(filter(None, map(_shown, blocks)))
+    facts = more.pop("metadata", {}) | ({"content_from": "blocks"} if shown and not text else {})
+    return {
+        "id": key,
+        "role": role,
+        "content": shown,
+        "blocks": blocks,
+        "metadata": facts,
+        **more,
+    }
+
+
+def _shown(block: dict[str, Any]) -> str:
+    kind = block.get("type")
+    if kind == "tool_call":
+        given = block["arguments"]
+        return f"{block['name'] or ''}({'' if given is None else _plain(given)})"
+    if kind == "tool_result":
+        return said(block["output"]) or _plain(block["output"])
+    return block["text"] if kind == "reasoning" else ""
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def compact(**values: Any) -> dict[str, Any]:

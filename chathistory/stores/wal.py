@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chathistory.stores.shape import Refused
 
-MAX_BYTES = 512 << 20  # of a database and its log, which are put together in memory
+MAX_BYTES = 256 << 20  # of a database and its log, which are put together in memory
 _HEADER, _FRAME = struct.Struct(">8I"), struct.Struct(">6I")
 _MAGIC = 0x377F0682  # the lowest bit says in which order bytes are summed
 _LOGGED = b"\2\2"

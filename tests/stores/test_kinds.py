@@ -50,13 +50,21 @@ def test_agents_items_become_messages_with_their_roles(tmp_path: Path) -> None:
     assert [(turn.role, turn.content) for turn in found.turns] == [
         ("user", "What is the weather?"),
         ("assistant", "Ask the tool."),
-        ("assistant", '{"in":"Oslo"}'),
+        ("assistant", 'weather({"in":"Oslo"})'),
         ("tool", "rain"),
         ("assistant", "It rains."),
     ]
     assert [turn.raw for turn in found.turns] == items
     assert [turn.parent for turn in found.turns] == [None, "1", "2", "3", "4"]
     assert found.turns[2].author == "weather"
+    assert [turn.blocks for turn in found.turns[1:4]] == [
+        [{"type": "reasoning", "text": "Ask the tool."}],
+        [{"type": "tool_call", "id": "c", "name": "weather", "arguments": '{"in":"Oslo"}'}],
+        [{"type": "tool_result", "id": "c", "output": "rain"}],
+    ]
+    assert [turn.metadata for turn in found.turns] == [
+        *({}, *[{"content_from": "blocks"}] * 3, {}),
+    ]
     assert {turn.created for turn in found.turns} == {WHEN}
 
 
@@ -92,7 +100,8 @@ def test_langchain_keeps_model_tokens_and_tools(tmp_path: Path) -> None:
         *("assistant", "Here."),
     )
     assert (said.author, said.metadata, said.tokens) == ("helper", {"model": "gpt-9"}, 7)
-    assert said.blocks[1]["name"] == "find"
+    call = {"type": "tool_call", "id": "c", "name": "find", "arguments": {"q": 1}}
+    assert said.blocks == [call]
     assert said.raw == answer
 
 
@@ -140,10 +149,12 @@ def test_a_thread_is_all_that_stands_above_its_tips(tmp_path: Path) -> None:
         "Yes.",
     )
     assert asked.metadata == {"attachments": ["/photos/cat.png"]}
-    assert [block["type"] for block in answer.blocks] == ["reasoning", "text"]
+    assert answer.blocks == [{"type": "reasoning", "text": "Hm."}]
+    assert asked.blocks == [{"type": "attachment", "kind": "file", "name": "/photos/cat.png"}]
     assert (answer.metadata["model"], answer.tokens, answer.created) == ("m-1", 4, WHEN)
     assert {system.created, asked.created} == {WHEN}
     assert (fork.turns[3].content, fork.turns[3].blocks[0]["name"]) == ("noon", "clock")
+    assert fork.turns[3].blocks[0]["id"] == "x"
 
 
 def test_what_llm_kept_before_it_had_threads(tmp_path: Path) -> None:
@@ -180,7 +191,7 @@ def test_what_llm_kept_before_it_had_threads(tmp_path: Path) -> None:
     ]
     answer = talk.turns[2]
     assert (answer.raw, answer.tokens, answer.created) == ({"response_json": {"id": 1}}, 9, WHEN)
-    assert answer.blocks == [{"type": "tool_call", "name": "clock", "tool_call_id": "x"}]
+    assert answer.blocks == [{"type": "tool_call", "id": "x", "name": "clock", "arguments": {}}]
 
 
 def test_tables_may_have_any_name_and_several_kinds_be_in_one_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from chathistory.actions import databases, exchange
+from chathistory.actions.planning import Outcome
 from chathistory.exceptions import ChatHistoryError
 from chathistory.stores import reading
 
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--copy", action="store_true", help="make new sessions of everything")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Report each chat that is not simply new, then the totals."""
+        """Report each chat that failed, in a dry run each that would come, then the totals."""
         user = user_named(options["user"])
         try:
             report = self._import(user, options["file"], options["copy"], options["dry_run"])
@@ -54,6 +55,8 @@ class Command(BaseCommand):
         for one in report.outcomes:
             if one.outcome == "failed":
                 self.stderr.write(f"{one.where} {one.title or ''}: failed: {one.reason}")
+            elif report.dry_run:
+                self.stdout.write(_previewed(one))
         totals = report.as_dict()
         said = "would add" if report.dry_run else "added"
         self.stdout.write(
@@ -64,3 +67,10 @@ class Command(BaseCommand):
         )
         if report.outcomes and report.count("failed") == len(report.outcomes):
             raise CommandError("No chat came in.")
+
+
+def _previewed(one: Outcome) -> str:
+    """Say on a line what would become of a chat."""
+    times = [f"{moment:%Y-%m-%d %H:%M}" for moment in (one.first_at, one.last_at) if moment]
+    between = " to ".join(dict.fromkeys(times)) or "no times"
+    return f"{one.outcome:9} {one.messages:6,}  {between}  {one.format}  {one.title or one.id}"
