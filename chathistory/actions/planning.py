@@ -249,8 +249,10 @@ class Planner:
             plan.outcome.outcome = "extended" if plan.drafts else "unchanged"
 
     def _draft_new(self, plan: Plan, known: dict[UUID, int], free: set[UUID]) -> None:
-        last = plan.transcript.created
-        for turn in plan.transcript.turns:
+        turns = plan.transcript.turns
+        # What has no time was said when the one before was, and what comes first before the next.
+        last = plan.transcript.created or next((one.created for one in turns if one.created), None)
+        for turn in turns:
             uuid = self._message_id(plan, turn, known, free)
             last = turn.created or last
             seq = known.pop(uuid, None)

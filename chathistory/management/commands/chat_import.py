@@ -10,16 +10,18 @@ from django.core.management.base import BaseCommand, CommandError
 
 from chathistory.actions import exchange
 from chathistory.exceptions import ChatHistoryError
+from chathistory.formats import FORMATS
 
 from ._progress import Bar, Reading
 from ._users import user_named
 
 
 class Command(BaseCommand):
-    """Import a ChatGPT export or our own JSON."""
+    """Import another product's export or our own."""
 
     help = (
-        "Import chats from FILE: ChatGPT's conversations.json or zip, or our own JSON. "
+        "Import chats from FILE, whose format its content tells: "
+        f"{', '.join(kind.description for kind in FORMATS.values())}. "
         "The same file again adds nothing. Example: chat_import export.zip --user alice"
     )
 
@@ -27,6 +29,9 @@ class Command(BaseCommand):
         """Take the file, the owner and how."""
         parser.add_argument("file", type=Path)
         parser.add_argument("--user", required=True, help="whose account it goes into")
+        parser.add_argument(
+            "--format", metavar="NAME", help=f"take it for one of: {', '.join(FORMATS)}"
+        )
         parser.add_argument("--dry-run", action="store_true", help="only say what would come in")
         parser.add_argument("--copy", action="store_true", help="make new sessions of everything")
 
@@ -36,7 +41,11 @@ class Command(BaseCommand):
         try:
             with Bar() as bar, Reading(options["file"], bar) as file:
                 report = exchange.import_file(
-                    user, file, copy=options["copy"], dry_run=options["dry_run"]
+                    user,
+                    file,
+                    format_name=options["format"],
+                    copy=options["copy"],
+                    dry_run=options["dry_run"],
                 )
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
