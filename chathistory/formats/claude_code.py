@@ -117,11 +117,13 @@ class _Chat:
 
     def _known(self, parent: str | None) -> str | None:
         """The nearest line above that is a message."""
-        seen: set[str] = set()
-        while parent in self._above and parent not in self._raw and parent not in seen:
-            seen.add(parent)
+        passed: set[str] = set()
+        while parent in self._above and parent not in self._raw and parent not in passed:
+            passed.add(parent)
             parent = self._above[parent]
-        return None if parent in seen else parent
+        found = None if parent in passed else parent
+        self._above.update(dict.fromkeys(passed, found))  # the next is there at once
+        return found
 
 
 def _parent(line: dict[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ held to what later code, which recurses too, can walk.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -27,7 +28,17 @@ def refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"holds {name}, which is not JSON")
 
 
-_scalar = json.JSONDecoder(strict=False, parse_constant=refuse_constant).decode
+def finite(number: str) -> float:
+    """Return a number. Raises ValueError for one so large that only infinity is left of it."""
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"holds {number[:30]}, which is too large a number to keep")
+    return value
+
+
+#: Reads what we can write again.
+DECODER = json.JSONDecoder(strict=False, parse_constant=refuse_constant, parse_float=finite)
+_scalar = DECODER.decode
 
 
 def decode(text: str, pos: int, limit: int) -> tuple[Any, int]:

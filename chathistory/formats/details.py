@@ -11,9 +11,9 @@ import re
 
 from chathistory.formats import parts
 
-_OPEN = re.compile(r"<details\b[^<>]*>", re.IGNORECASE)
+_OPEN = re.compile(r"<details\b[^<>]*+>", re.IGNORECASE)
 _CLOSE = "</details>"
-_ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+_ATTRIBUTE = re.compile(r'(?<!\w)(\w++)="([^"]*+)"')
 _SUMMARY = re.compile(r"\s*<summary>[^<]*</summary>", re.IGNORECASE)
 _QUOTE = re.compile(r"^> ?", re.MULTILINE)
 _HIDDEN = ("reasoning", "tool_calls", "code_interpreter")
@@ -43,7 +43,8 @@ def taken_out(text: str) -> tuple[str, list[parts.Block]]:
 
 
 def _blocks(about: dict[str, str], inside: str) -> list[parts.Block]:
-    said = html.unescape(_SUMMARY.sub("", inside, count=1)).strip()
+    summary = _SUMMARY.match(inside)
+    said = html.unescape(inside[summary.end() if summary else 0 :]).strip()
     if about["type"] == "reasoning":
         return [parts.reasoning(_QUOTE.sub("", said))]
     call = parts.tool_call(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 import re
 
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)[^<>]*>")
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*+)[^<>]*+>")
 _ROWS = frozenset(
     {"p", "div", "br", "pre", "ul", "ol", "table", "tr", "blockquote", "hr"}
     | {"h1", "h2", "h3", "h4", "h5", "h6"}
 )
-_EMPTY_LINES = re.compile(r"[ \t]*\n(?:[ \t]*\n)+")
+_EMPTY_LINES = re.compile(r"\n(?:[ \t]*+\n)+")
 
 
 def words(text: str) -> str:

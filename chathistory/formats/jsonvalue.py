@@ -46,7 +46,7 @@ class Bad(ValueError):
         self.sound = self.passed = self.cut = False
 
 
-_decode = json.JSONDecoder(strict=False, parse_constant=deep.refuse_constant).raw_decode
+_decode = deep.DECODER.raw_decode
 
 
 class Values:

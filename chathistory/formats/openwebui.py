@@ -14,6 +14,8 @@ from chathistory.formats import details, loose, parts
 from chathistory.formats.base import Malformed, Transcript, Turn
 from chathistory.formats.parts import Said
 
+_FEW = 20  # parts hidden in one message
+
 
 def recognises(value: Any, header: dict[str, Any]) -> bool:
     """Tell whether `value` is a chat: an object with a tree or a list of messages in `chat`."""
@@ -113,7 +115,9 @@ def _said(message: dict[str, Any], who: str, path: str) -> Said:
         said.text, hidden = details.taken_out(said.text)
     if isinstance(output, list):
         _add_output(said, output, f"{path}.output")
-        hidden = [block for block in hidden if _is_news(block, said)]
+        if len(hidden) <= _FEW:  # or comparing takes too long: rather twice than lost
+            clean = [parts.words(block) for block in said.blocks]
+            hidden = [block for block in hidden if _is_news(block, clean)]
     said.blocks += hidden
     for file in loose.listed(message.get("files")):
         said.blocks.append(_file(file))
@@ -134,10 +138,10 @@ def _add_output(said: Said, output: list[Any], path: str) -> None:
     said.blocks += clean.blocks
 
 
-def _is_news(block: parts.Block, said: Said) -> bool:
+def _is_news(block: parts.Block, clean: list[str]) -> bool:
     """Whether what is hidden in the content is not said by the clean blocks too."""
     hidden = parts.words(block).strip().strip('"')
-    return bool(hidden) and not any(hidden in parts.words(clean) for clean in said.blocks)
+    return bool(hidden) and not any(hidden in words for words in clean)
 
 
 def _file(file: dict[str, Any]) -> parts.Block:

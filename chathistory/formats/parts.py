@@ -16,7 +16,7 @@ Shapes: the Messages API (Anthropic), Chat Completions and Responses (OpenAI), L
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
 from chathistory.formats.base import Malformed
@@ -36,16 +36,27 @@ _SILENT = frozenset({"type", "signature", "encrypted_content", "cache_control"})
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
-@dataclass(slots=True)
 class Said:
     """The words of a message, its blocks, and the names of the files that came with it."""
 
-    text: str = ""
-    blocks: list[Block] = field(default_factory=list)
+    def __init__(self, text: str = "", blocks: Iterable[Block] = ()) -> None:
+        """Begin with these."""
+        self._texts = [text] if text else []
+        self.blocks = list(blocks)
 
     def add(self, text: str) -> None:
         """Put more words behind those there are."""
-        self.text = f"{self.text}\n\n{text}" if self.text and text else self.text or text
+        self._texts += [text] if text else []
+
+    @property
+    def text(self) -> str:
+        """The words."""
+        self._texts = ["\n\n".join(self._texts)] if self._texts else []
+        return self._texts[0] if self._texts else ""
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self._texts = [text] if text else []
 
     @property
     def names(self) -> list[str]:

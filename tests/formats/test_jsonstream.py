@@ -95,6 +95,7 @@ def test_reading_in_trickles_changes_nothing() -> None:
 BROKEN = {
     "nan": ('"title":"y","body":NaN', "holds NaN"),
     "infinity": ('"title":"y","body":[-Infinity]', "holds -Infinity"),
+    "too large": ('"title":"y","body":-1e999', "too large a number"),
     "deep": ('"title":"y","body":' + "[" * 300 + "]" * 300, "nested more than 200"),
     "deeper": ('"title":"y","body":' + '{"a":' * 90_000 + "1" + "}" * 90_000, "nested more than"),
     "digits": ('"title":"y","body":' + "9" * 5000, "more digits than"),
