@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any, NoReturn
 
 SPINE = 20_000  # levels: a chat of as many messages as a session has live
@@ -36,8 +37,23 @@ def finite(number: str) -> float:
     return value
 
 
-#: Reads what we can write again.
-DECODER = json.JSONDecoder(strict=False, parse_constant=refuse_constant, parse_float=finite)
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object. Raises ValueError where a name stands in it twice: one would be lost."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        counted = Counter(name for name, _value in pairs)
+        twice = counted.most_common(1)[0][0]
+        raise ValueError(f"holds the name {twice[:60]!r} twice in one object")
+    return made
+
+
+#: Reads what we can write again, and nothing that it would have to choose from.
+DECODER = json.JSONDecoder(
+    strict=False,
+    parse_constant=refuse_constant,
+    parse_float=finite,
+    object_pairs_hook=unique,
+)
 _scalar = DECODER.decode
 
 
@@ -134,6 +150,8 @@ class _Open:
         if self.mark == "[" and self.after in "[,":
             self.items.append(value)
         elif self.mark == "{" and self.after == ":":
+            if self.key in self.items:
+                unique([(str(self.key), value)] * 2)
             self.items[self.key] = value
         elif self.mark == "{" and self.after in "[," and isinstance(value, str):
             self.key, self.after = value, "k"

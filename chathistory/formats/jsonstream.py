@@ -163,6 +163,8 @@ class JsonStream:
         if not isinstance(key, str) or window.peek() != ":":
             place = window.byte()
             raise Bad(f"is not JSON at byte {place:,}: expected a name and a colon", members)
+        if key in members:
+            raise Bad(f"holds the name {key[:60]!r} twice in one object", members)
         window.pos += 1
         return key
 
