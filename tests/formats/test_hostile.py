@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from chathistory.formats import FormatError
+from chathistory.formats import FORMATS, FormatError
+from chathistory.formats.jsonstream import JsonStream
+from chathistory.formats.registry import ARRAYS
 from tests.formats import kinds
 from tests.formats.samples import sorted_out
 
@@ -90,3 +95,47 @@ def test_it_takes_a_moment(name: str) -> None:
     """What grew with the square would take minutes, and hours for a file that may be uploaded."""
     with contextlib.suppress(FormatError):
         sorted_out(FILES[name])
+
+
+class Endless:
+    """A file without an end, made as it is read."""
+
+    def __init__(self, make: Callable[[int], bytes]) -> None:
+        self._make, self._number, self._waiting = make, 0, b""
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes."""
+        while len(self._waiting) < size:
+            self._waiting += self._make(self._number)
+            self._number += 1
+        data, self._waiting = self._waiting[:size], self._waiting[size:]
+        return data
+
+
+def _shared(number: int) -> bytes:
+    said = [{"from": "human", "value": "x" * 500}] * 8
+    return kinds.lines({"id": str(number), "conversations": said})
+
+
+def _logged(number: int) -> bytes:
+    uuid, above = f"u{number}", f"u{number - 1}" if number % 50 else None
+    return kinds.lines(
+        {"type": "user", "uuid": uuid, "parentUuid": above, "sessionId": f"s{number // 50}"}
+        | {"message": {"role": "user", "content": "x" * 500}}
+    )
+
+
+@pytest.mark.parametrize("make", [_shared, _logged])
+def test_memory_holds_a_chat_and_not_the_file(make: Callable[[int], bytes]) -> None:
+    stream = JsonStream(Endless(make), ARRAYS)
+    items = iter(stream)
+    kind = FORMATS["sharegpt" if make is _shared else "claude-code"]
+    found = kind.gather(items)
+    for _ in range(20):  # what is kept for good is there now
+        next(found)
+    tracemalloc.start()
+    count = sum(1 for _ in itertools.islice(found, 400))
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 400
+    assert peak < 4 << 20
