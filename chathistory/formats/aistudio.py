@@ -35,7 +35,7 @@ def read(value: Any, where: str) -> Transcript:
         origin="aistudio",
         id=_identity(value, prompt),
         turns=loose.chain(turns),
-        metadata={"aistudio": about} | ({"model": model} if model else {}),
+        metadata=loose.chat_about("aistudio", about, model),
         where=where,
     )
 

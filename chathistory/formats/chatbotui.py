@@ -35,7 +35,7 @@ def read(value: Any, where: str) -> Transcript:
         id=str(identity) if isinstance(identity, str | int) else loose.digest(value),
         title=title,
         turns=loose.chain(turns),
-        metadata={"chatbotui": about} | ({"model": model} if loose.text(model) else {}),
+        metadata=loose.chat_about("chatbotui", about, model),
         title_source="user" if title else "auto",
         where=where,
     )

@@ -42,7 +42,7 @@ def read(value: Any, where: str) -> Transcript:
         updated=from_epoch(value.get("updated_at")),
         turns=arranged,
         head=_head(value.get("current_leaf_message_uuid"), arranged),
-        metadata={"claude": about} | ({"model": model} if model else {}),
+        metadata=loose.chat_about("claude", about, model),
         pinned=value.get("is_starred") is True,
         title_source="user" if title else "auto",
         where=where,

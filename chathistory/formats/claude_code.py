@@ -51,6 +51,7 @@ class _Chat:
         self._raw: dict[str, dict[str, Any]] = {}
         self._above: dict[str, str | None] = {}  # of lines that are no messages
         self._titles: dict[str, str] = {}
+        self._summaries: dict[str, str] = {}  # by the line they sum up to; others' stand here too
         self._about: dict[str, str] = {}
         self._others: Counter[str] = Counter()
 
@@ -71,6 +72,8 @@ class _Chat:
                 self._about[name] = said
         if title := loose.text(line.get(_TITLES.get(kind, ""))):
             self._titles[kind] = title
+            if kind == "summary":
+                self._summaries[str(line.get("leafUuid"))] = title
         elif isinstance(line.get("message"), dict) or isinstance(line.get("content"), str):
             self._take(index, kind, line, path)
         else:
@@ -96,7 +99,7 @@ class _Chat:
             return None
         for turn in self._turns:
             turn.parent = self._known(turn.parent)
-        title = next((self._titles[kind] for kind in _TITLES if kind in self._titles), None)
+        title = self._title()
         session = self._session or loose.digest([turn.raw for turn in self._turns[:1]])
         alone = self._agent and all(turn.metadata.get("sidechain") for turn in self._turns)
         model = next((t.metadata["model"] for t in self._turns if "model" in t.metadata), None)
@@ -110,10 +113,16 @@ class _Chat:
             updated=max(times, default=None),
             turns=loose.arranged(self._turns),
             head=self._turns[-1].id,
-            metadata={"claude_code": about} | ({"model": model} if model else {}),
+            metadata=loose.chat_about("claude_code", about, model),
             title_source="user" if title else "auto",
             where=self._where,
         )
+
+    def _title(self) -> str | None:
+        """What somebody called it; or else the newest summary of a line of its own."""
+        own = [text for leaf, text in self._summaries.items() if leaf in self._raw]
+        given = [self._titles.get("custom-title"), self._titles.get("ai-title"), *reversed(own)]
+        return next(filter(None, given), None)
 
     def _known(self, parent: str | None) -> str | None:
         """The nearest line above that is a message."""

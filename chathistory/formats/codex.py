@@ -109,7 +109,7 @@ class _Chat:
             created=from_epoch(meta.get("timestamp")) or turns[0].created,
             updated=turns[-1].created,
             turns=loose.chain(turns),
-            metadata={"codex": about} | ({"model": self._model} if self._model else {}),
+            metadata=loose.chat_about("codex", about, self._model),
             where=self._where,
         )
 

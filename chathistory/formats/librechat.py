@@ -46,7 +46,7 @@ def read(value: Any, where: str) -> Transcript:
         created=from_epoch(value.get("createdAt")),
         updated=from_epoch(value.get("updatedAt")),
         turns=loose.arranged(turns),
-        metadata={"librechat": about} | ({"model": model} if model else {}),
+        metadata=loose.chat_about("librechat", about, model),
         title_source="user" if title else "auto",
         where=where,
     )

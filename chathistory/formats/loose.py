@@ -15,6 +15,8 @@ from chathistory.formats.parts import Said
 from chathistory.formats.times import from_epoch
 
 TOKENS = 2**31 - 1
+_MOST = 1_500_000  # characters of a chat's metadata
+_LONG, _MANY = 500, 200  # characters, and items, of what is more
 _MILLISECONDS = 1e11  # seconds until the year 5138; as milliseconds the year 1973
 _ROLES = {
     **dict.fromkeys(("human", "person"), "user"),
@@ -77,6 +79,25 @@ def moment(value: Any) -> datetime | None:
 def about(**facts: Any) -> dict[str, Any]:
     """Return those of the facts that say anything."""
     return {key: item for key, item in facts.items() if item not in (None, "", [], {}, False)}
+
+
+def chat_about(name: str, value: dict[str, Any], model: Any = None) -> dict[str, Any]:
+    """Return a chat's metadata: what the provider says of it, verbatim, and the model.
+
+    Where that is more than may be kept, without its longest texts (files, read or written out).
+    """
+    told = value
+    if len(json.dumps(value)) > _MOST:
+        told = _shortened(value) | {"shortened": True}
+    return {name: told} | ({"model": model} if text(model) else {})
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item) for item in value[:_MANY]]
+    return value[:_LONG] if isinstance(value, str) else value
 
 
 def turn(

@@ -72,7 +72,7 @@ def read(value: Any, where: str) -> Transcript:
     transcript.title_source = "user" if transcript.title else "auto"
     transcript.created = loose.moment(value.get("created"))
     model = loose.text(value.get("model"))
-    transcript.metadata = ({"openai": about} if about else {}) | ({"model": model} if model else {})
+    transcript.metadata = loose.chat_about("openai", about, model) if about else {}
     return transcript
 
 

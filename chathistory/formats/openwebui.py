@@ -15,6 +15,7 @@ from chathistory.formats.base import Malformed, Transcript, Turn
 from chathistory.formats.parts import Said
 
 _FEW = 20  # parts hidden in one message
+_TAG, _TAGS = 50, 50  # characters, and tags, that a site allows unless it says otherwise
 
 
 def recognises(value: Any, header: dict[str, Any]) -> bool:
@@ -29,7 +30,6 @@ def read(value: Any, where: str) -> Transcript:
     turns = loose.arranged(_turns(_messages(chat), where))
     head = loose.mapping(chat.get("history")).get("currentId")
     title = loose.text(value.get("title")) or loose.text(chat.get("title"))
-    tags = loose.mapping(value.get("meta")).get("tags")
     return Transcript(
         origin="openwebui",
         id=loose.text(value.get("id")) or loose.text(chat.get("id")) or loose.digest(chat),
@@ -39,12 +39,19 @@ def read(value: Any, where: str) -> Transcript:
         turns=turns,
         head=head if any(turn.id == head for turn in turns) else None,
         metadata=_about(value, chat),
-        tags=[tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else [],
+        tags=_tags(loose.mapping(value.get("meta")).get("tags")),
         pinned=value.get("pinned") is True,
         title_source="user" if title else "auto",
         where=where,
         extra={"state": "archived"} if value.get("archived") is True else {},
     )
+
+
+def _tags(given: Any) -> list[str]:
+    """The tags that can be ours too; all of them are in the metadata."""
+    tags = given if isinstance(given, list) else []
+    fit = [tag for tag in tags if isinstance(tag, str) and len(tag) <= _TAG]
+    return list(dict.fromkeys(fit))[:_TAGS]
 
 
 def _chat(value: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +77,7 @@ def _about(value: dict[str, Any], chat: dict[str, Any]) -> dict[str, Any]:
     models = chat.get("models")
     named = models if isinstance(models, list) else []
     model = next((name for name in named if isinstance(name, str)), None)
-    return {"openwebui": about} | ({"model": model} if model else {})
+    return loose.chat_about("openwebui", about, model)
 
 
 def _turns(messages: dict[str, Any] | list[Any] | None, where: str) -> list[Turn]:

@@ -50,7 +50,7 @@ def read(value: Any, where: str) -> Transcript:
         id=str(identity) if given and identity != "" else loose.digest(value),
         title=title,
         turns=loose.chain(turns),
-        metadata={"sharegpt": about},
+        metadata=loose.chat_about("sharegpt", about),
         title_source="user" if title else "auto",
         where=where,
     )

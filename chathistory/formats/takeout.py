@@ -61,7 +61,7 @@ def read(value: Any, where: str) -> Transcript:
         created=time,
         updated=time,
         turns=[question, *answers],
-        metadata={"gemini": {key: item for key, item in value.items() if key != "safeHtmlItem"}},
+        metadata=loose.chat_about("gemini", question.raw or {}),
         where=where,
     )
 

@@ -127,6 +127,15 @@ def test_what_is_too_large_for_one_message_keeps_its_chat_out_alone(alice: Any) 
     assert [one["outcome"] for one in report["sessions"]] == ["new", "failed", "new"]
 
 
+def test_a_chat_with_too_much_about_it_comes_in_with_less_of_that(alice: Any) -> None:
+    chat = json.loads(kinds.FILES["openwebui"][0])[0]
+    chat["chat"]["files"] = [{"file": {"data": {"content": "x" * 3_000_000}}}]
+    chat["meta"]["tags"] = ["t" * 60, "fits", "fits"]
+    assert load(alice, json.dumps([chat]).encode())["sessions_new"] == 1
+    (session,) = json.loads(exported(alice))["sessions"]
+    assert (session["tags"], session["metadata"]["openwebui"]["shortened"]) == (["fits"], True)
+
+
 def test_chats_without_messages_are_said_to_be_empty(alice: Any) -> None:
     chats = [{"uuid": "c", "name": "Nothing", "chat_messages": []}]
     report = load(alice, json.dumps(chats).encode())

@@ -251,6 +251,20 @@ def test_claude_code() -> None:
     assert (about["cwd"], about["other_lines"]["progress"]) == ("/src", 1)
 
 
+def test_a_summary_of_another_session_is_no_title_and_a_given_one_is_first() -> None:
+    said = kinds.CLAUDE_CODE[1]
+    other = {"type": "summary", "summary": "Another", "leafUuid": "zz"}
+    own = {"type": "summary", "summary": "Own", "leafUuid": "u1"}
+    given = {"type": "custom-title", "customTitle": "Given", "sessionId": "k-1"}
+    for lines, title in (
+        ([other, said], None),
+        ([own, said, other], "Own"),
+        ([said, own, given], "Given"),
+    ):
+        ((chat,), _) = sorted_out(kinds.lines(*lines))
+        assert chat.title == title
+
+
 def test_two_sessions_in_one_log_are_two_and_a_resumed_one_is_one() -> None:
     first, second = kinds.CLAUDE_CODE[1], kinds.CLAUDE_CODE[2]
     alone = first | {"uuid": "z1", "sessionId": "k-2"}
