@@ -33,7 +33,8 @@ from .sessions import tag_row
 #: What a chat is called that came in without a title (the founding document's name).
 UNTITLED = "Imported Chat"
 _KEY_VERSIONS = 1 << 30
-_BATCH = 2000  # messages of one transaction
+_BATCH = 1000  # messages of one transaction
+_HEAVY = 13  # bits: of a long message each 8,192 characters count as one more
 _AT_ONCE = 500  # ids of one query
 _FILLED = (
     *("title", "title_revision", "title_source", "indexed", "preview", "preview_revision"),
@@ -42,7 +43,7 @@ _FILLED = (
     *("last_activity", "updated_at", "version", "changed"),
 )
 
-Step = Callable[[int, int], object]
+Step = Callable[[int, int | None], object]
 
 
 @dataclass(slots=True)
@@ -113,14 +114,24 @@ def check_format(name: str | None) -> None:
 def read(
     file: BinaryIO, name: str = "", format_name: str | None = None
 ) -> Iterator[Transcript | Problem]:
-    """Yield a file's chats; what stops the reading after whole ones came is one more problem.
+    """Yield a file's chats.
 
     Raises Invalid when the file as a whole is refused, or there is no such format.
     """
     check_format(format_name)
+    return judged(formats.read(file, name=name, format_name=format_name))
+
+
+def judged(items: Iterable[Transcript | Problem]) -> Iterator[Transcript | Problem]:
+    """Yield what is read; what stops the reading after whole chats came is one more problem.
+
+    A chat that came without a title is given one.
+
+    Raises Invalid when the file as a whole is refused.
+    """
     found = 0
     try:
-        for item in formats.read(file, name=name, format_name=format_name):
+        for item in items:
             if isinstance(item, Transcript):
                 found += 1
                 if not (item.title or "").strip():
@@ -152,7 +163,8 @@ def import_transcripts(
     report = Report(dry_run)
     planner = Planner(account, naming, space)
     before: _Batch | None = None
-    with Preparer(keyring.account_keys(account).search) as preparer:
+    keyed = keyring.account_keys(account).search
+    with bulk.unmapped(Message), Preparer(keyed) as preparer:
         for parts in _batches(planner, items, report):
             if step is not None:
                 step()
@@ -197,9 +209,13 @@ def _planned(
             plans, waiting = {}, 0
         plans[plan.uuid] = plan
         report.outcomes.append(plan.outcome)
-        waiting += len(item.turns) + 1
+        waiting += _weight(item.turns)
     planner.finish(plans.values())
     yield list(plans.values())
+
+
+def _weight(turns: Iterable[Turn]) -> int:
+    return 1 + sum(1 + (len(turn.content) >> _HEAVY) for turn in turns)
 
 
 def _parts(plans: Iterable[Plan]) -> Iterator[list[Part]]:
@@ -248,6 +264,8 @@ class _Batch:
             _write(op, parts)
         for part in parts:
             part.settle()
+        # As many as a large import brings would push out those that are in use.
+        keyring.release(self._account, [part.session for part in parts if part.session])
 
 
 def _write(op: Operation, parts: Sequence[Part]) -> None:
@@ -265,11 +283,11 @@ def _write(op: Operation, parts: Sequence[Part]) -> None:
 
 def _store(op: Operation, parts: Sequence[Part]) -> None:
     """Store the parts in their sessions, which are not yet saved."""
-    run, titles = Run(), list[Doc]()
+    run, titles, number = Run(), list[Doc](), upkeep.number(titles=True)
     places = pipeline.places(op, [draft for part in parts for _turn, draft in part.kept])
     for part in parts:
         _fill(op, part, run, places)
-        titles += _entitle(part)
+        titles += _entitle(part, number)
     run.insert()
     index().add(titles, titles=True)
     for part in parts:
@@ -363,8 +381,11 @@ def _describe(op: Operation, session: Session, plan: Plan) -> None:
         session.title_source = transcript.title_source
 
 
-def _entitle(part: Part) -> list[Doc]:
-    """Give a session without a title the one that came with it, or one of what is asked first."""
+def _entitle(part: Part, number: int) -> list[Doc]:
+    """Give a session without a title the one that came with it, or one of what is asked first.
+
+    Return what the index of titles is to hold of it; ``number`` is that of the index.
+    """
     session = part.session
     if session is None or session.title is not None:
         return []
@@ -377,8 +398,15 @@ def _entitle(part: Part) -> list[Doc]:
         records.set_column(session, "title", title)
     if not upkeep.is_titled(session) or (session.indexed and upkeep.is_in(session)):
         return []
-    session.indexed = upkeep.number(titles=True)
-    return [Doc(session.pk, upkeep.title_tokens(session))]
+    session.indexed = number
+    if not part.is_new:
+        return [Doc(session.pk, upkeep.title_tokens(session))]
+    return [
+        Doc(
+            session.pk,
+            upkeep.tokens_of(session.account, title or "", part.plan.transcript.metadata),
+        )
+    ]
 
 
 def _refresh(session: Session, kept: Sequence[tuple[Turn, Draft]], plan: Plan) -> None:

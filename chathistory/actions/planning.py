@@ -171,6 +171,7 @@ class Planner:
 
     def __init__(self, account: Account, naming: Naming, space: UUID | None = None) -> None:
         self._account, self._naming = account, naming
+        self._longest = settings.MAX_MESSAGE_LENGTH
         self._space = space or (ids.new_id() if naming == Naming.NEW else account.uuid)
 
     def begin(self, transcript: Transcript) -> Plan:
@@ -252,23 +253,25 @@ class Planner:
         turns = plan.transcript.turns
         # What has no time was said when the one before was, and what comes first before the next.
         last = plan.transcript.created or next((one.created for one in turns if one.created), None)
+        derive = ids.derived_ids(self._space, *plan.names)
         for turn in turns:
-            uuid = self._message_id(plan, turn, known, free)
+            uuid = _own_id(turn, known, free) or derive(turn.id)
             last = turn.created or last
             seq = known.pop(uuid, None)
             if seq is not None:
                 plan.seqs[turn.id] = seq
                 continue
             plan.new.append(turn)
-            plan.drafts.append(_draft(turn, uuid, last))
+            plan.drafts.append(_draft(turn, uuid, last, self._longest))
 
-    def _message_id(self, plan: Plan, turn: Turn, known: dict[UUID, int], free: set[UUID]) -> UUID:
-        """Return a turn's own id once, where it may be kept: other spellings are other turns."""
-        own = _uuid(turn.id) if known or free else None
-        if own is not None and (own in known or own in free):
-            free.discard(own)
-            return own
-        return ids.derived_id(self._space, *plan.names, turn.id)
+
+def _own_id(turn: Turn, known: dict[UUID, int], free: set[UUID]) -> UUID | None:
+    """Return a turn's own id once, where it may be kept: other spellings are other turns."""
+    own = _uuid(turn.id) if known or free else None
+    if own is not None and (own in known or own in free):
+        free.discard(own)
+        return own
+    return None
 
 
 def _uuid(value: str) -> UUID | None:
@@ -309,32 +312,31 @@ def _clean(transcript: Transcript) -> None:
     transcript.metadata = clean_metadata(_mended(own), _METADATA)
 
 
-def _draft(turn: Turn, uuid: UUID, created: datetime | None) -> Draft:
-    content = _text(turn, turn.content)
+def _draft(turn: Turn, uuid: UUID, created: datetime | None, longest: int) -> Draft:
+    content = _text(turn, turn.content, longest)
     body = Body(
         content,
-        _mended(turn.blocks),
-        _mended(turn.metadata),
-        _mended(turn.raw),
+        turn.blocks and _mended(turn.blocks),
+        turn.metadata and _mended(turn.metadata),
+        turn.raw and _mended(turn.raw),
         text.mend(turn.author),
     )
     status = turn.status if turn.status in _STATUSES else Message.Status.COMPLETE
     draft = Draft(turn.role, body, uuid, None, status, turn.tokens, created)
     draft.edited_at, draft.deleted_at = turn.edited, turn.deleted
-    draft.revision = max(turn.revision or 1, 1 + _earlier(turn))
+    draft.revision = max(turn.revision or 1, 1 + _earlier(turn, longest))
     return draft
 
 
-def _earlier(turn: Turn) -> int:
+def _earlier(turn: Turn, longest: int) -> int:
     """Number a turn's earlier texts where the source does not; return the last number."""
     for number, old in enumerate(turn.revisions, start=1):
         old.setdefault("revision", number)
-        old["content"] = _text(turn, old["content"])
+        old["content"] = _text(turn, old["content"], longest)
     return max((old["revision"] for old in turn.revisions), default=0)
 
 
-def _text(turn: Turn, content: str) -> str:
-    limit = settings.MAX_MESSAGE_LENGTH
+def _text(turn: Turn, content: str, limit: int) -> str:
     if len(content) > limit:
         where = text.shorten(turn.id, _NAMED)
         raise LimitExceeded(_("Characters of a message"), limit, len(content), field=where)

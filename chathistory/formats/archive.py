@@ -39,7 +39,6 @@ _KINDS = {
     b"\xff\xd8\xff": "a JPEG image",
     b"GIF8": "a GIF image",
     b"%PDF": "a PDF document",
-    b"SQLite format 3": "an SQLite database",
     b"\x1f\x8b": "packed with gzip",
     b"BZh": "packed with bzip2",
     b"\xfd7zXZ": "packed with xz",
@@ -49,6 +48,8 @@ _KINDS = {
     b"MZ": "a program",
     b"<": "HTML or XML",
 }
+_PLAIN = (0, stat.S_IFREG, stat.S_IFDIR)  # kinds of files, where one is told
+_DATABASE = b"SQLite format 3\0"
 _END = b"PK\x05\x06"
 _ZIP = (b"PK\x03\x04", _END)
 _IN_ZIP64 = 0xFFFFFFFF
@@ -83,6 +84,11 @@ def sources(file: BinaryIO) -> Iterator[Source]:
     if start.startswith(_ZIP):
         yield from _zipped(file)
         return
+    if start == _DATABASE:
+        raise FormatError(
+            "The file is an SQLite database, which is not taken from an upload: who runs the site"
+            " can bring its chats in with the command chat_import FILE --user NAME."
+        )
     for magic, kind in _KINDS.items():
         if start.startswith(magic):
             raise FormatError(f"The file is {kind}, not an export of chats.")
@@ -121,6 +127,7 @@ def _zipped(file: BinaryIO) -> Iterator[Source]:
         with zipfile.ZipFile(file) as archive:
             meter = _Meter(file.seek(0, io.SEEK_END))
             chats = _chats(archive.infolist())
+            meter.promise(sum(info.file_size for info in chats))
             for info in chats:
                 name = _printable(info.filename) if len(chats) > 1 else ""
                 crc = info.CRC
@@ -154,10 +161,10 @@ def _chats(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     for info in entries:
         if reason := _distrust(info):
             raise FormatError(f"The zip archive is refused: {_printable(info.filename)} {reason}.")
+    if len({info.filename for info in entries}) < len(entries):
+        raise FormatError("The zip archive is refused: it holds two files of one name.")
     for pattern in _WANTED:
         found = [info for info in entries if pattern.fullmatch(info.filename)]
-        if len({info.filename for info in found}) < len(found):
-            raise FormatError("The zip archive is refused: it holds two files of one name.")
         if found:
             return sorted(found, key=lambda info: (len(info.filename), info.filename))
     raise FormatError(
@@ -175,8 +182,8 @@ def _distrust(info: zipfile.ZipInfo) -> str:
         return "has an absolute name"
     if ".." in re.split(r"[/\\]", info.orig_filename):
         return "has a name that points outside"
-    if stat.S_ISLNK(info.external_attr >> 16):
-        return "is a link"
+    if stat.S_IFMT(info.external_attr >> 16) not in _PLAIN:
+        return "is a link, or no plain file"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "is packed by a method that is not supported"
     if info.file_size > max(_FREE, MAX_RATIO * info.compress_size):
@@ -197,9 +204,13 @@ class _Meter:
 
     def count(self, amount: int) -> None:
         self.total += amount
-        if self.total > MAX_TOTAL:
+        self.promise(self.total)
+
+    def promise(self, total: int) -> None:
+        """Refuse what is too much already by what the archive says: no entry gives more."""
+        if total > MAX_TOTAL:
             raise TooMuch(f"The zip archive unpacks to more than {MAX_TOTAL >> 30} GiB.")
-        if self.total > max(_FREE, MAX_RATIO * self.size):
+        if total > max(_FREE, MAX_RATIO * self.size):
             raise TooMuch(f"The zip archive unpacks to more than {MAX_RATIO} times its size.")
 
 

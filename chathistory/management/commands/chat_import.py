@@ -8,9 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from chathistory.actions import exchange
+from chathistory.actions import databases, exchange
 from chathistory.exceptions import ChatHistoryError
 from chathistory.formats import FORMATS
+from chathistory.stores import reading
 
 from ._progress import Bar, Reading
 from ._users import user_named
@@ -21,7 +22,8 @@ class Command(BaseCommand):
 
     help = (
         "Import chats from FILE, whose format its content tells: "
-        f"{', '.join(kind.description for kind in FORMATS.values())}. "
+        f"{', '.join(kind.description for kind in FORMATS.values())}, or a database of llm, "
+        "openai-agents, llama-index or LangChain (SQLite). "
         "The same file again adds nothing. Example: chat_import export.zip --user alice"
     )
 
@@ -39,19 +41,21 @@ class Command(BaseCommand):
         """Report each chat that is not simply new, then the totals."""
         user = user_named(options["user"])
         try:
-            with Bar() as bar, Reading(options["file"], bar) as file:
-                report = exchange.import_file(
-                    user,
-                    file,
-                    format_name=options["format"],
-                    copy=options["copy"],
-                    dry_run=options["dry_run"],
-                )
+            report = self._import(user, options)
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
         except ChatHistoryError as error:
             raise CommandError(str(error)) from None
         self._print(report)
+
+    def _import(self, user: Any, options: dict[str, Any]) -> exchange.Report:
+        path, kind = options["file"], options["format"]
+        how = {"copy": options["copy"], "dry_run": options["dry_run"]}
+        with Bar() as bar:
+            if not kind and reading.is_database(path):
+                return databases.import_database(user, path, step=bar, **how)
+            with Reading(path, bar) as file:
+                return exchange.import_file(user, file, format_name=kind, **how)
 
     def _print(self, report: exchange.Report) -> None:
         for one in report.outcomes:
