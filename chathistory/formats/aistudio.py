@@ -41,9 +41,9 @@ def read(value: Any, where: str) -> Transcript:
 
 
 def _identity(value: dict[str, Any], prompt: dict[str, Any]) -> str:
-    """A digest of the first chunk where its time is known, as later exports repeat it."""
-    first = prompt["chunks"][0] if prompt["chunks"] else {}
-    return loose.digest(first if first.get("createTime") else value)
+    """A digest of the first chunk that has a time, which a longer file repeats."""
+    timed = (chunk for chunk in prompt["chunks"] if chunk.get("createTime"))
+    return loose.digest(next(timed, value))
 
 
 def _model(value: dict[str, Any]) -> str | None:

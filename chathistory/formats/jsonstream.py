@@ -19,7 +19,7 @@ from chathistory.formats.window import Readable, Window
 
 MAX_PROBLEMS = 10_000  # of one file; a report any longer helps nobody
 _NEXT_LINE = re.compile(r"\n\{")
-_IDS = ("conversation_id", "session_id", "id", "uuid")
+_IDS = ("conversation_id", "session_id", "conversationId", "id", "uuid")
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ _NAMES = ("file_name", "filename", "name", "title", "display_name", "file_id", "
 _LONG = 2_000  # characters: an address, not a file written out
 #: What says nothing to people.
 _SILENT = frozenset({"type", "signature", "encrypted_content", "cache_control"})
+_BYTES = ("data", "file_data", "b64_json", "result")
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -163,6 +164,7 @@ def _take(said: Said, part: Block) -> None:
 def _rest(part: Block, *taken: str) -> Block:
     """What a part says beside what was taken from it."""
     left = {key: item for key, item in part.items() if key not in _SILENT and key not in taken}
+    left = {key: item for key, item in left.items() if not _is_file(key, item)}
     return {key: _slim(item) for key, item in left.items() if item not in _NOTHING}
 
 
@@ -178,7 +180,10 @@ def _slim(value: Any) -> Any:
 
 
 def _is_file(key: str, value: Any) -> bool:
-    return key in ("data", "file_data") and isinstance(value, str) and len(value) > _LONG
+    """Whether it is a file in base64: long, and without a space."""
+    if key not in _BYTES or not isinstance(value, str) or len(value) <= _LONG:
+        return False
+    return " " not in value[:_LONG]
 
 
 def _is_plain(output: Any) -> bool:

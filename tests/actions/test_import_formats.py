@@ -114,6 +114,45 @@ def test_every_format_comes_in_once_and_goes_to_an_empty_account_the_same(
     assert renamed(exported(bob)).splitlines() == renamed(first).splitlines()
 
 
+def shorter(name: str) -> bytes:
+    """Return a format's first file as it was before the last that was said in it."""
+    data = kinds.FILES[name][0]
+    if name in ("claude-code", "codex"):
+        lines = data.splitlines(keepends=True)
+        at = 6 if name == "claude-code" else 8
+        return b"".join(lines[:at])
+    found = json.loads(data)
+    chat = found[0] if isinstance(found, list) else found
+    if name == "openwebui":
+        chat["chat"]["history"]["messages"].popitem()
+    elif name == "chatbotui":
+        chat["history"][0]["messages"].pop()
+    elif name == "aistudio":
+        chat["chunkedPrompt"]["chunks"].pop()
+    else:
+        keys = ("chat_messages", "messagesTree", "conversations", "sessions")
+        key = next(key for key in keys if key in chat)
+        (chat[key][0]["messages"] if key == "sessions" else chat[key]).pop()
+    return json.dumps(found).encode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("native", "claude", "openwebui", "librechat", "chatbotui", "sharegpt", "aistudio"),
+        *("claude-code", "codex"),
+    ],
+)
+def test_a_longer_export_extends_what_is_there(alice: Any, name: str) -> None:
+    before = exchange.import_file(alice, opened(shorter(name))).as_dict()
+    assert before["sessions_new"] == 1
+    after = exchange.import_file(alice, opened(kinds.FILES[name][0])).as_dict()
+    assert (after["sessions_new"], after["sessions_extended"]) == (0, 1)
+    assert after["messages_added"] >= 1
+    rows = Message.objects.count()
+    assert rows == before["messages_added"] + after["messages_added"]
+
+
 @pytest.mark.parametrize("name", ["catalog.json", "representatives/corpus-manifest.json"])
 @pytest.mark.parametrize("provider", ["chatgpt", "claude-ai"])
 @pytest.mark.parametrize("more", ["", "versions/v1/package.json", "versions/v2/package.json"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,11 @@ def test_every_message_keeps_the_item_it_came_from(name: str, data: bytes) -> No
         return
     chats, _ = sorted_out(data)
     assert all(turn.raw is not None for one in chats for turn in one.turns)
+
+
+def test_the_page_of_formats_has_every_format_in_both_tables() -> None:
+    page = (Path(__file__).parents[2] / "docs/formats.md").read_text()
+    assert {name: page.count(f"\n| `{name}` |") for name in FORMATS} == dict.fromkeys(FORMATS, 2)
 
 
 def only(name: str) -> Transcript:
