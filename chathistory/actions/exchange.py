@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from chathistory import bulk, formats, keyring, records, represent, text, workflows
 from chathistory.exceptions import Conflict, Invalid
 from chathistory.formats.base import FormatError, Problem, Transcript, Turn
+from chathistory.formats.times import from_epoch
 from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
 from chathistory.querysets import require
@@ -29,6 +30,8 @@ from .planning import Naming, Outcome, Part, Plan, Planner
 from .preparing import Preparer
 from .sessions import tag_row
 
+#: What a chat is called that came in without a title (the founding document's name).
+UNTITLED = "Imported Chat"
 _KEY_VERSIONS = 1 << 30
 _BATCH = 1000  # messages of one transaction
 _HEAVY = 13  # bits: of a long message each 8,192 characters count as one more
@@ -73,20 +76,21 @@ def import_file(
     file: BinaryIO,
     *,
     name: str = "",
+    format_name: str | None = None,
     copy: bool = False,
     dry_run: bool = False,
     once: UUID | None = None,
     step: Step | None = None,
 ) -> Report:
-    """Import every chat of a file whose format its content tells.
+    """Import every chat of a file, of the format named or else the one its content tells.
 
     Copies made under the same ``once`` are made once. ``step`` is told now and then how many
     kilobytes are read, and of how many; what it raises ends the import between two transactions.
-    Raises Invalid when the file as a whole is refused.
+    Raises Invalid when the file as a whole is refused, or there is no such format.
     """
     return import_transcripts(
         user,
-        read(file, name),
+        read(file, name, format_name),
         naming=Naming.NEW if copy else Naming.DERIVED,
         dry_run=dry_run,
         space=once if copy else None,
@@ -100,21 +104,39 @@ def _in_kilobytes(file: BinaryIO, step: Step) -> Callable[[], object]:
     return lambda: step(min(file.tell() >> 10, size), size)
 
 
-def read(file: BinaryIO, name: str = "") -> Iterator[Transcript | Problem]:
-    """Yield a file's chats. Raises Invalid when the file as a whole is refused."""
-    return judged(formats.read(file, name=name))
+def check_format(name: str | None) -> None:
+    """Raise Invalid, naming the formats there are, where ``name`` is none of them."""
+    if name and name not in formats.FORMATS:
+        known = ", ".join(formats.FORMATS)
+        raise Invalid(_("Unknown format; one of: %(known)s.") % {"known": known}, field="format")
+
+
+def read(
+    file: BinaryIO, name: str = "", format_name: str | None = None
+) -> Iterator[Transcript | Problem]:
+    """Yield a file's chats.
+
+    Raises Invalid when the file as a whole is refused, or there is no such format.
+    """
+    check_format(format_name)
+    return judged(formats.read(file, name=name, format_name=format_name))
 
 
 def judged(items: Iterable[Transcript | Problem]) -> Iterator[Transcript | Problem]:
     """Yield what is read; what stops the reading after whole chats came is one more problem.
+
+    A chat that came without a title is given one.
 
     Raises Invalid when the file as a whole is refused.
     """
     found = 0
     try:
         for item in items:
+            if isinstance(item, Transcript):
+                found += 1
+                if not (item.title or "").strip():
+                    item.title, item.title_source = UNTITLED, "auto"
             yield item
-            found += isinstance(item, Transcript)
     except FormatError as error:
         if not found:
             raise Invalid(str(error), field="file") from None
@@ -406,6 +428,9 @@ def _put_away(op: Operation, session: Session, transcript: Transcript) -> dict[s
         return {}
     keep = retention.trash_for(session) if verb == "delete" else None
     before, _columns = lifecycle.move(session, verb, op.at, keep)
+    archived = from_epoch(transcript.extra.get("archived_at"))
+    if verb == "archive" and archived is not None:
+        session.archived_at = min(archived, op.at)
     return before
 
 

@@ -272,9 +272,11 @@ class Planner:
             plan.outcome.outcome = "extended" if plan.drafts else "unchanged"
 
     def _draft_new(self, plan: Plan, known: dict[UUID, int], free: set[UUID]) -> None:
-        last = plan.transcript.created
+        turns = plan.transcript.turns
+        # What has no time was said when the one before was, and what comes first before the next.
+        last = plan.transcript.created or next((one.created for one in turns if one.created), None)
         derive = ids.derived_ids(self._space, *plan.names)
-        for turn in plan.transcript.turns:
+        for turn in turns:
             uuid = _own_id(turn, known, free) or derive(turn.id)
             last = turn.created or last
             seq = known.pop(uuid, None)

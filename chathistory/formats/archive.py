@@ -26,10 +26,13 @@ MAX_TOTAL = 2 << 30  # bytes out of one archive
 _MAX_DIRECTORY = MAX_ENTRIES * 256  # bytes
 _MAX_METADATA = 1 << 16  # bytes
 _FREE = 1 << 20  # bytes that may come out before the ratio is asked
+_OURS = re.compile(r"(?:.*/)?sessions/[^/]+\.json")
 _WANTED = (  # the first that matches anything is read, in the order of the names
     re.compile(r"(?:.*/)?conversations\.json"),
     re.compile(r"(?:.*/)?conversations-\d{1,6}\.json"),
-    re.compile(r"(?:.*/)?sessions/[^/]+\.json"),
+    _OURS,
+    re.compile(r"(?:.*/)?My ?Activity\.json"),
+    re.compile(r"(?!__MACOSX/).*\.jsonl?"),
 )
 _KINDS = {
     b"\x89PNG": "a PNG image",
@@ -101,7 +104,7 @@ def sessions(file: BinaryIO) -> tuple[int, int]:
     if not file.read(4).startswith(_ZIP):
         return 0, 0
     with zipfile.ZipFile(file) as archive:
-        held = sum(_WANTED[-1].fullmatch(info.filename) is not None for info in archive.infolist())
+        held = sum(_OURS.fullmatch(info.filename) is not None for info in archive.infolist())
         return _said(archive), held
 
 
@@ -165,8 +168,9 @@ def _chats(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
         if found:
             return sorted(found, key=lambda info: (len(info.filename), info.filename))
     raise FormatError(
-        "The zip archive holds no chats: no conversations.json, conversations-000.json or"
-        " sessions/*.json is in it (archives inside archives are not opened)."
+        "The zip archive holds no chats: no conversations.json, conversations-000.json,"
+        " sessions/*.json or other .json or .jsonl is in it (archives inside archives are not"
+        " opened)."
     )
 
 

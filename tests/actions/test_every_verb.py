@@ -35,6 +35,7 @@ HELPERS = {
     "archives.of": "a look-up",
     "doctor.look": "the middle of run and visit",
     "erase.pending": "a look-up, part of the hourly run; see test_erase_ask.py",
+    "exchange.check_format": "reads an argument; see test_import_formats.py",
     "exchange.judged": "tells what reading raises; see test_import.py",
     "exchange.read": "reads a file; see test_import.py",
     "jobs.outcome_of": "opens a record",

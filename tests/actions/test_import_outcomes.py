@@ -88,6 +88,16 @@ def test_the_command_shows_what_would_come(alice, tmp_path):
     assert Session.objects.count() == 1
 
 
+def test_what_a_file_says_commands_no_terminal(alice, tmp_path):
+    evil = "\x1b]0;x\x07\x1b[2J\u202ename"
+    out, problems = said(tmp_path, [chat(1, 2, title=evil), chat(2, 2, title=evil, mapping=5)])
+    shown, _ = said(tmp_path, [chat(3, 2, title=evil)], "--dry-run")
+    for text in (out, problems, shown):
+        assert all(char.isprintable() or char == "\n" for char in text)
+    assert "?[2J?name" in shown
+    assert "?[2J?name" in problems
+
+
 def test_the_command_says_only_what_failed_and_the_totals_when_it_is_done(alice, tmp_path):
     out, problems = said(tmp_path, MIXED[:5])
     assert out.startswith("added 10 messages; sessions: 3 new")

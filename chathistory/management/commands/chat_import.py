@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from chathistory.actions import databases, exchange
 from chathistory.actions.planning import Outcome
 from chathistory.exceptions import ChatHistoryError
+from chathistory.formats import FORMATS
 from chathistory.stores import reading
 
 from ._progress import Bar, Reading
@@ -18,11 +19,12 @@ from ._users import user_named
 
 
 class Command(BaseCommand):
-    """Import a ChatGPT export or our own JSON."""
+    """Import another product's export or our own."""
 
     help = (
-        "Import chats from FILE: ChatGPT's conversations.json or zip, our own JSON, or a database "
-        "of llm, openai-agents, llama-index or LangChain (SQLite). "
+        "Import chats from FILE, whose format its content tells: "
+        f"{', '.join(kind.description for kind in FORMATS.values())}, or a database of llm, "
+        "openai-agents, llama-index or LangChain (SQLite). "
         "The same file again adds nothing. Example: chat_import export.zip --user alice"
     )
 
@@ -30,6 +32,9 @@ class Command(BaseCommand):
         """Take the file, the owner and how."""
         parser.add_argument("file", type=Path)
         parser.add_argument("--user", required=True, help="whose account it goes into")
+        parser.add_argument(
+            "--format", metavar="NAME", help=f"take it for one of: {', '.join(FORMATS)}"
+        )
         parser.add_argument("--dry-run", action="store_true", help="only say what would come in")
         parser.add_argument("--copy", action="store_true", help="make new sessions of everything")
 
@@ -37,26 +42,29 @@ class Command(BaseCommand):
         """Report each chat that failed, in a dry run each that would come, then the totals."""
         user = user_named(options["user"])
         try:
-            report = self._import(user, options["file"], options["copy"], options["dry_run"])
+            report = self._import(user, options)
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
         except ChatHistoryError as error:
             raise CommandError(str(error)) from None
         self._print(report)
 
-    def _import(self, user: Any, path: Path, copy: bool, dry_run: bool) -> exchange.Report:
+    def _import(self, user: Any, options: dict[str, Any]) -> exchange.Report:
+        path, kind = options["file"], options["format"]
+        how = {"copy": options["copy"], "dry_run": options["dry_run"]}
         with Bar() as bar:
-            if reading.is_database(path):
-                return databases.import_database(user, path, copy=copy, dry_run=dry_run, step=bar)
+            if not kind and reading.is_database(path):
+                return databases.import_database(user, path, step=bar, **how)
             with Reading(path, bar) as file:
-                return exchange.import_file(user, file, copy=copy, dry_run=dry_run)
+                return exchange.import_file(user, file, format_name=kind, **how)
 
     def _print(self, report: exchange.Report) -> None:
         for one in report.outcomes:
             if one.outcome == "failed":
-                self.stderr.write(f"{one.where} {one.title or ''}: failed: {one.reason}")
+                failed = f"{one.where} {one.title or ''}: failed: {one.reason}"
+                self.stderr.write(_shown(failed))
             elif report.dry_run:
-                self.stdout.write(_previewed(one))
+                self.stdout.write(_shown(_previewed(one)))
         totals = report.as_dict()
         said = "would add" if report.dry_run else "added"
         self.stdout.write(
@@ -74,3 +82,8 @@ def _previewed(one: Outcome) -> str:
     times = [f"{moment:%Y-%m-%d %H:%M}" for moment in (one.first_at, one.last_at) if moment]
     between = " to ".join(dict.fromkeys(times)) or "no times"
     return f"{one.outcome:9} {one.messages:6,}  {between}  {one.format}  {one.title or one.id}"
+
+
+def _shown(line: str) -> str:
+    """Return a line fit for a terminal, which what a file says might command."""
+    return "".join(char if char.isprintable() else "?" for char in line)
