@@ -26,6 +26,7 @@ _MAX_SCHEMA = 1 << 20  # bytes of one statement
 _HEADER = 100  # bytes
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock
 Row = tuple[Any, ...]
+_BROKEN = (sqlite3.Error, UnicodeError)  # which a message raises that repeats a damaged name
 
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MAX_CELL,
@@ -54,7 +55,7 @@ class Database:
             self._link = _connect(path)
             self._harden()
             self.tables = {name: columns for name, columns in self._plain_tables() if columns}
-        except sqlite3.Error as error:
+        except _BROKEN as error:
             self._check_time()
             raise Refused(f"The database cannot be read: {error}.") from None
 
@@ -136,7 +137,7 @@ class Database:
         where = f"{table}[{number}]"
         try:
             found: Row | None = self._link.execute(sql, (number,)).fetchone()
-        except sqlite3.Error as error:
+        except _BROKEN as error:
             self._check_time()
             raise Wrong(where, f"cannot be read ({error})") from None
         if found is None:
@@ -147,7 +148,7 @@ class Database:
         self._open = frozenset({table})
         try:
             yield from self._link.execute(sql)
-        except sqlite3.Error as error:
+        except _BROKEN as error:
             self._check_time()
             raise Refused(f"Its table {table} cannot be read: {error}.") from None
 

@@ -57,7 +57,10 @@ def _frame(pipe: IO[bytes]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         frame = None
     if not isinstance(frame, dict):
-        raise FormatError("The database took more time or memory to read than it may.")
+        raise FormatError(
+            "Reading the database came to no end: it is damaged, or takes more time or memory than"
+            " it may."
+        )
     return frame
 
 

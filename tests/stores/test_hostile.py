@@ -204,6 +204,13 @@ def test_a_damaged_file_is_told_and_nothing_is_half_a_chat(
     assert all(len(one.turns) <= whole.get(one.id, 1_000) for one in found)
 
 
+def test_a_schema_whose_errors_are_no_text_is_refused(tmp_path: Path) -> None:
+    path = made(tmp_path / "a.db", "CREATE TABLE mine (a); CREATE INDEX i ON mine (a)")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"mine (a)", b"\xe4\xff\xc2e (a)"))
+    assert "cannot be read" in refusal(path)
+
+
 def test_a_file_left_in_the_middle_of_a_change_is_refused(tmp_path: Path) -> None:
     path = made(tmp_path / "a.db", LANGCHAIN, message_store=[(1, "s", human("a"))])
     (tmp_path / "a.db-journal").write_bytes(b"x")
