@@ -22,6 +22,8 @@ TABLES = (
     "searching",
     "strangers",
     "known",
+    "million",
+    "keystrokes",
     "packing",
     "caching",
     "lifecycle",

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from io import StringIO
 from itertools import islice
 from json import dumps
 from pathlib import Path
 from statistics import median
-from time import monotonic, sleep
 from typing import Any
 
-from django.core.management import call_command
-from django.db import connection
-
 from .reference import Reference
-from .site import environment, person, site
+from .served import API, served
+from .site import person, site
 from .table import Row, interleaved, timed
 
 TITLE = "Append of one message to a file of 100,000"
 FILL = 100_000
 SESSIONS = 100
 PART = 200  # appends of one measure in one round
+INDEXING = 0.6  # of an append's time
 
 
 def rows() -> list[Row]:
@@ -60,18 +52,38 @@ def _rows(home: Path) -> list[Row]:
 
         return part
 
-    with _served(home) as post:
+    with _posting(home) as post:
         uuids = [str(session.uuid) for session in ours]
-        service, http, plain = interleaved(
-            measure(lambda n, text: messages.append(ours[n], owner, "user", text)),
+        append = measure(lambda n, text: messages.append(ours[n], owner, "user", text))
+        service, http, plain, bare = interleaved(
+            append,
             measure(lambda n, text: post(uuids[n], text)),
             measure(lambda n, text: reference.append(n + 1, "user", text)),
+            _without_index(append),
         )
     reference.close()
     return [
         Row("append (service) / reference", service, "ms", 3, plain),
         Row("append (http, 1 connection) / reference", http, "ms", 12, plain),
+        Row(
+            "indexing (an append less one that is not indexed) / append",
+            service - bare,
+            "ms",
+            INDEXING,
+            service,
+        ),
     ]
+
+
+def _without_index(append: Callable[[], float]) -> Callable[[], float]:
+    """Return the same where nothing about search is at rest."""
+    from django.test import override_settings  # needs the site
+
+    def measure() -> float:
+        with override_settings(CHATHISTORY_SEARCH_BACKEND="memory"):
+            return append()
+
+    return measure
 
 
 def _messages(transcripts: Iterator[Any], wanted: int) -> Iterator[Any]:
@@ -83,49 +95,18 @@ def _messages(transcripts: Iterator[Any], wanted: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _served(home: Path) -> Iterator[Callable[[str, str], None]]:
+def _posting(home: Path) -> Iterator[Callable[[str, str], None]]:
     """Serve ``home`` as the site does; give a function that posts over one kept connection."""
-    out = StringIO()
-    call_command("chat_token", "owner", stdout=out)
-    connection.close()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:project.gunicorn", "project.wsgi"]
-    settings = os.environ | environment(home) | {"PORT": str(port)}
-    server = subprocess.Popen(command, env=settings)
-    client = HTTPConnection("127.0.0.1", port, timeout=60)
-    headers = {"Authorization": f"Token {out.getvalue().strip()}"}
-    headers["Content-Type"] = "application/json"
+    with served(home, "owner") as (port, headers):
+        client = HTTPConnection("127.0.0.1", port, timeout=60)
+        headers["Content-Type"] = "application/json"
 
-    def post(session: str, text: str) -> None:
-        body = dumps({"role": "user", "content": text})
-        path = f"/api/chat_history/sessions/{session}/messages"
-        client.request("POST", path, body, headers)
-        answer = client.getresponse()
-        told = answer.read()
-        assert answer.status == 201, (answer.status, told[:500])
+        def post(session: str, text: str) -> None:
+            body = dumps({"role": "user", "content": text})
+            client.request("POST", f"{API}/sessions/{session}/messages", body, headers)
+            answer = client.getresponse()
+            told = answer.read()
+            assert answer.status == 201, (answer.status, told[:500])
 
-    try:
-        _wait(client)
         yield post
-    finally:
         client.close()
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
-
-
-def _wait(client: HTTPConnection) -> None:
-    """Wait until the server answers."""
-    limit = monotonic() + 60
-    while True:
-        try:
-            client.request("GET", "/api/chat_history/healthz")
-            client.getresponse().read()
-        except OSError:
-            client.close()
-            if monotonic() > limit:
-                raise
-            sleep(0.1)
-        else:
-            return

@@ -10,18 +10,19 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from . import words
 from .searching import newest_first
-from .site import person, site
+from .site import index_bytes, person, site
 from .table import Row, interleaved, percentile, timed
 
 TITLE = "Known items among 100,000 messages of one's own, 500 queries a kind"
 MESSAGES, QUERIES, SHOWN = 100_000, 500, 100
 TIMED, PAGE = 50, 20
-BAR_MS, RELEVANCE_MS, LIKE_SHARE = 30.0, 100.0, 1 / 8
+BAR_MS, LIKE_SHARE, INDEX_SHARE = 30.0, 1 / 8, 0.5
 #: How many words of which share of all messages; or how many that follow each other.
 APART = {
     "3 words of 0.01-5 %": (3, 0.0001, 0.05),
@@ -43,8 +44,11 @@ def rows() -> list[Row]:
         texts = dict(newest_first(owner))
         counts = Counter(word for text in texts.values() for word in words.found_by(text))
         plain = _Plain(texts)
-        ours = _ours(owner, "relevance", SHOWN)
+        ours = asked(owner, "relevance", SHOWN)
         found = _known(texts, counts, ours, plain.best)
+        content = sum(len(text.encode()) for text in texts.values())
+        name = "index bytes / content bytes, 100k of one owner"
+        found.append(Row(name, index_bytes(), "bytes", INDEX_SHARE, content))
         return found + _timed(owner, texts, counts) + [_beside_like(owner, counts, plain)]
 
 
@@ -52,9 +56,9 @@ def _fill(owner: Any) -> None:
     from chathistory.actions import exchange  # needs the site
 
     from .sharegpt import transcripts
-    from .strangers import _dealt
+    from .strangers import dealt
 
-    exchange.import_transcripts(owner, _dealt(transcripts(), MESSAGES))
+    exchange.import_transcripts(owner, dealt(transcripts(), MESSAGES))
 
 
 class _Plain:
@@ -71,9 +75,9 @@ class _Plain:
 
     def best(self, query: str) -> list[Any]:
         """Return the best by bm25, whatever the number of matches."""
-        asked = " ".join(f'"{word}"' for word in query.split())
+        quoted = " ".join(f'"{word}"' for word in query.split())
         sql = "SELECT rowid FROM plain WHERE plain MATCH ? ORDER BY rank LIMIT ?"
-        return [self._uuids[row[0]] for row in self._link.execute(sql, [asked, SHOWN])]
+        return [self._uuids[row[0]] for row in self._link.execute(sql, [quoted, SHOWN])]
 
     def like(self, word: str) -> int:
         """Count the texts with a run of letters, by reading all of them."""
@@ -81,7 +85,8 @@ class _Plain:
         return int(self._link.execute(sql, [f"%{word}%"]).fetchone()[0])
 
 
-def _ours(owner: Any, sort: str, limit: int) -> Ranked:
+def asked(owner: Any, sort: str, limit: int) -> Ranked:
+    """Return what gives the messages of one page."""
     from chathistory.search import find  # needs the site
 
     def best(query: str) -> list[Any]:
@@ -141,33 +146,33 @@ def _reciprocal(best: Ranked, items: Sequence[tuple[Any, str]]) -> float:
 
 def _timed(owner: Any, texts: dict[Any, str], counts: Counter[str]) -> list[Row]:
     """Time ten kinds of queries, each answer held to a scan; and the best first, of the same."""
-    newest, best = _ours(owner, "newest", PAGE), _ours(owner, "relevance", PAGE)
-    kinds = _kinds(counts, len(texts))
+    newest, best = asked(owner, "newest", PAGE), asked(owner, "relevance", PAGE)
+    chosen = kinds(counts, len(texts), TIMED)
     sets = {uuid: words.found_by(text) for uuid, text in texts.items()}
     found = []
-    for kind, queries in kinds.items():
+    for kind, queries in chosen.items():
         for query in queries:  # also warms the connection's cache up
             assert newest(query) == _scan(sets, query), f"a scan finds other messages: {query!r}"
-        times = timed([lambda query=query: newest(query) for query in queries])
+        times = timed([partial(newest, query) for query in queries])
         found.append(Row(f"search 100k own p95, {kind}", percentile(times, 0.95), "ms", BAR_MS))
-    every = [query for queries in kinds.values() for query in queries]
-    times = timed([lambda query=query: best(query) for query in every])
+    every = [query for queries in chosen.values() for query in queries]
+    times = timed([partial(best, query) for query in every])
     name = "search 100k own p95, best first, the same queries"
-    return [*found, Row(name, percentile(times, 0.95), "ms", RELEVANCE_MS)]
+    return [*found, Row(name, percentile(times, 0.95), "ms", BAR_MS)]
 
 
-def _kinds(counts: Counter[str], total: int) -> dict[str, list[str]]:
-    """Return words by how many messages they are in, alone and in twos: ten kinds."""
+def kinds(counts: Counter[str], total: int, many: int) -> dict[str, list[str]]:
+    """Return ``many`` words by how many messages they are in, alone and in twos: ten kinds."""
     dice = random.Random(13)
     plain = sorted(word for word in counts if words.plain(word))
     near = {
-        name: sorted(plain, key=lambda word: abs(counts[word] / total - share))[:TIMED]
+        name: sorted(plain, key=lambda word: abs(counts[word] / total - share))[:many]
         for name, share in SHARES.items()
     }
     made = {f"a {name} word": chosen for name, chosen in near.items()}
     twos = ("rare", "rare"), ("rare", "common"), ("medium", "medium"), ("medium", "common")
     for left, right in (*twos, ("common", "stop")):
-        pairs = [f"{dice.choice(near[left])} {dice.choice(near[right])}" for _ in range(TIMED)]
+        pairs = [f"{dice.choice(near[left])} {dice.choice(near[right])}" for _ in range(many)]
         made[f"a {left} and a {right} word"] = pairs
     return made
 
@@ -178,7 +183,7 @@ def _scan(sets: dict[Any, set[str]], query: str) -> list[Any]:
 
 
 def _beside_like(owner: Any, counts: Counter[str], plain: _Plain) -> Row:
-    newest = _ours(owner, "newest", PAGE)
+    newest = asked(owner, "newest", PAGE)
     share = SHARES["rare"]
     some = sorted(filter(words.plain, counts), key=lambda w: abs(counts[w] / MESSAGES - share))
     some = some[:10]
@@ -187,7 +192,7 @@ def _beside_like(owner: Any, counts: Counter[str], plain: _Plain) -> Row:
         made = list(calls)
         return lambda: sum(timed(made)) / len(made)
 
-    ours = mean([lambda word=word: newest(word) for word in some])
-    like = mean([lambda word=word: plain.like(word) for word in some])
+    ours = mean([partial(newest, word) for word in some])
+    like = mean([partial(plain.like, word) for word in some])
     mine, theirs = interleaved(ours, like)
     return Row("search 100k own, rare word / LIKE count", mine, "ms", LIKE_SHARE, theirs)

@@ -11,25 +11,27 @@ from typing import Any
 
 from . import words
 from .searching import SHOWN, newest_first
-from .site import person, site, use
+from .site import index_bytes, person, site, use
 from .table import Row, interleaved, timed
 
 TITLE = "Search in 10,000 messages of one's own, beside 990,000 of others"
 OWN, OTHERS, PEOPLE = 10_000, 990_000, 1_000
 CLASSES = {"rare": 0.0003, "medium": 0.01, "common": 0.18, "the": 1.0}
 TERMS, TIMES = 10, 3
-BAR = 2.0
+BAR, INDEX_SHARE = 1.5, 1.0
 
 
 def rows() -> list[Row]:
     """Return the table's rows."""
     with site() as home:
         beside, alone = home / "db.sqlite3", home / "alone.sqlite3"
-        _fill(beside, alone)
+        content = _fill(beside, alone)
         owner = person("owner")
         texts = list(newest_first(owner))
+        name = "index bytes / content bytes, 1 M of 1,001 owners"
+        index = index_bytes()
         terms = _terms([words.found_by(text) for _, text in texts])
-        found = []
+        found = [Row(name, index, "bytes", INDEX_SHARE, content)]
         for name, chosen in terms.items():
             files = ((beside, OWN + OTHERS), (alone, OWN))
             measures = [_measure(*file, owner, chosen, texts) for file in files]
@@ -38,20 +40,30 @@ def rows() -> list[Row]:
         return found
 
 
-def _fill(beside: Path, alone: Path) -> None:
-    """Store the same 10,000 messages in both files; in one, scattered among the others."""
+def _fill(beside: Path, alone: Path) -> int:
+    """Store the same 10,000 messages in both files; in one, scattered among the others.
+
+    Return the bytes of all that was said.
+    """
     from chathistory.actions import exchange  # needs the site
 
     from .sharegpt import endless, transcripts
 
     owner = person("owner")
-    own = list(_dealt(transcripts(), OWN))
+    own = list(dealt(transcripts(), OWN))
     exchange.import_transcripts(owner, own)
     use(beside)
     _copy(beside, alone)
-    chats = endless()
+    chats, content = endless(), _content(own)
     for number in range(PEOPLE):
-        exchange.import_transcripts(person(f"other{number}"), _dealt(chats, OTHERS // PEOPLE))
+        chats_of_one = list(dealt(chats, OTHERS // PEOPLE))
+        content += _content(chats_of_one)
+        exchange.import_transcripts(person(f"other{number}"), chats_of_one)
+    return content
+
+
+def _content(chats: list[Any]) -> int:
+    return sum(len(turn.content.encode()) for chat in chats for turn in chat.turns)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -61,7 +73,8 @@ def _copy(source: Path, target: Path) -> None:
         cursor.execute("VACUUM INTO %s", [str(target)])
 
 
-def _dealt(chats: Iterator[Any], wanted: int) -> Iterator[Any]:
+def dealt(chats: Iterator[Any], wanted: int) -> Iterator[Any]:
+    """Yield chats, the last cut short, until they hold ``wanted`` messages."""
     while wanted > 0:
         chat = next(chats)
         chat.turns = chat.turns[:wanted]

@@ -11,8 +11,8 @@ from uuid6 import uuid7
 
 #: The account that what a site does by itself is kept under.
 SYSTEM = UUID("00000000-0000-7000-8000-000000000000")
-#: Low bits of a place: messages of one millisecond.
-TIE_BITS = 20
+#: A place is a moment's number of 2**6 milliseconds, then which of 2**4 messages in them it is.
+_MS_BITS, TIE_BITS = 6, 4
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = (1 << 42) - 1  # the year 2109; a place stays well inside a signed 64-bit integer
 
@@ -55,5 +55,9 @@ def milliseconds(moment: datetime) -> int:
 
 
 def place(ms: int) -> int:
-    """Return the first place of a millisecond: places order messages by time, then arrival."""
-    return ms << TIE_BITS
+    """Return the first place of the moment that a millisecond is in.
+
+    Places order messages by time, then arrival. The fewer bits they have, the smaller is the
+    search index, which writes down how far each is from the one before.
+    """
+    return ms >> _MS_BITS << TIE_BITS

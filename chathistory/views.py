@@ -154,14 +154,18 @@ def history(request: HttpRequest) -> HttpResponse:
 def _search(
     user: Any, asked: dict[str, str], narrow: Narrow | None, cursor: str | None
 ) -> dict[str, Any]:
-    sort = "relevance" if asked["sort"] == "relevance" else "newest"
+    sort = asked["sort"] if asked["sort"] in find.SORTS else "relevance"
     answer = find.search(user, asked["q"], sort=sort, limit=LIST, cursor=cursor, narrow=narrow)
-    found = reading.cards([hit.session for hit in answer.hits], user)
     return {
         "answer": answer,
-        "hits": list(zip(found, answer.hits, strict=True)),
+        "hits": _with_cards(answer.hits, user),
+        "close": _with_cards(answer.close, user),
         "titles": reading.cards(answer.titles, user),
     }
+
+
+def _with_cards(hits: list[find.Hit], user: Any) -> list[tuple[reading.Card, find.Hit]]:
+    return list(zip(reading.cards([hit.session for hit in hits], user), hits, strict=True))
 
 
 @page

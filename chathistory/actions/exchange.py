@@ -24,7 +24,7 @@ from chathistory.search import upkeep
 from chathistory.search.base import Doc, index
 from chathistory.states import State
 
-from . import accounts, lifecycle, pipeline, retention
+from . import accounts, lifecycle, pipeline, placing, retention
 from .pipeline import Draft, Run
 from .planning import Naming, Outcome, Part, Plan, Planner
 from .preparing import Preparer
@@ -283,7 +283,8 @@ def _write(op: Operation, parts: Sequence[Part]) -> None:
 def _store(op: Operation, parts: Sequence[Part]) -> None:
     """Store the parts in their sessions, which are not yet saved."""
     run, titles, number = Run(), list[Doc](), upkeep.number(titles=True)
-    places = pipeline.places(op, [draft for part in parts for _turn, draft in part.kept])
+    times = [draft.created_at for part in parts for _turn, draft in part.kept]
+    places = placing.places(op.at, times)
     for part in parts:
         _fill(op, part, run, places)
         titles += _entitle(part, number)

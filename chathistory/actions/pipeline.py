@@ -6,7 +6,7 @@ indexes and journals a run of messages of one session within an Operation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,8 @@ from chathistory.search.base import Doc, Index, index
 from chathistory.search.tokens import Keyed
 from chathistory.states import State
 
+from . import placing
+
 #: A draft's parent when it simply continues the branch shown.
 FOLLOW = -1
 
@@ -30,7 +32,6 @@ _MESSAGE = (
     *("tokens", "length", "place", "indexed", "created_at", "edited_at", "deleted_at", "changed"),
 )
 _ATTRIBUTES = ("account_id", "session_id", *_MESSAGE[2:])
-_AT_ONCE = 500  # SQLite takes so many VALUES and parameters
 _REVISION = (
     *("account", "message", "uuid", "revision", "body", "said_at", "replaced_at", "changed"),
 )
@@ -159,7 +160,7 @@ def store(op: Operation, session: Session, drafts: Sequence[Draft]) -> list[Mess
     The session's last_seq, head, counts, preview and automatic title follow.
     """
     run = Run()
-    run.add(op, session, drafts, places(op, drafts))
+    run.add(op, session, drafts, placing.places(op.at, [d.created_at for d in drafts]))
     pk = run.insert()
     alone = run.rows if pk is not None else []
     return [Message(pk, **dict(zip(_ATTRIBUTES, row, strict=True))) for row in alone]
@@ -239,30 +240,3 @@ def keep_revision(
 def seq_of(session: Session, uuid: UUID) -> int | None:
     """Return the seq of a message of this session, or None."""
     return session.messages.filter(uuid=uuid).values_list("seq", flat=True).first()
-
-
-def places(op: Operation, drafts: Iterable[Draft]) -> Iterator[int]:
-    """Return a free place for each draft: by time, then by arrival.
-
-    Writers are serial on SQLite, whose index needs distinct places; on PostgreSQL two accounts
-    may share one, and its index does not mind.
-    """
-    wanted = [ids.place(ids.milliseconds(draft.created_at or op.at)) for draft in drafts]
-    free = _first_free(list(dict.fromkeys(wanted)))
-    for start in wanted:
-        yield free[start]
-        free[start] += 1
-
-
-def _first_free(starts: list[int]) -> dict[int, int]:
-    """Return the first free place of each millisecond, given by its first place."""
-    table = Message._meta.db_table
-    last = f"SELECT max(place) FROM {table} WHERE place >= ms.p AND place < ms.p + {ids.place(1)}"  # noqa: S608
-    found: dict[int, int] = {}
-    with bulk.connection(Message).cursor() as cursor:
-        for i in range(0, len(starts), _AT_ONCE):
-            some = starts[i : i + _AT_ONCE]
-            values = ", ".join(["(%s)"] * len(some))
-            cursor.execute(f"WITH ms(p) AS (VALUES {values}) SELECT p, ({last}) FROM ms", some)  # noqa: S608
-            found |= {p: p if top is None else int(top) + 1 for p, top in cursor.fetchall()}
-    return found

@@ -208,8 +208,9 @@ class Planner:
 
         Nothing is written yet, so a chat that is wrong anywhere stays out as a whole.
         """
-        known = self._find(plans)
+        # In this order: what another import stores in between is known, if no longer free.
         free = self._find_free(plans) if self._naming == Naming.KEPT else {}
+        known = self._find(plans)
         now = timezone.now()
         for plan in plans:
             own = known.get(plan.uuid, {}) | self._promised.get(plan.uuid, {})

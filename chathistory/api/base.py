@@ -21,7 +21,6 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, ListField, Serializer
 from rest_framework.views import APIView
 
-from chathistory.actions import accounts
 from chathistory.exceptions import Invalid, LimitExceeded, Stale
 from chathistory.models import Account, Message, Session
 
@@ -201,7 +200,8 @@ def session_of(request: Request, session_id: UUID) -> Session:
 
 def owned(request: Request, row: Session) -> bool:
     """Tell whether the asker owns the session."""
-    return bool(row.account.user_id == accounts.of(request.user).user_id)
+    owner = row.account.user_id
+    return owner is not None and bool(owner == request.user.pk)
 
 
 def session_etag(session: Session) -> str:

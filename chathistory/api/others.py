@@ -91,6 +91,7 @@ class SearchView(View):
                 "complete": answer.complete,
                 "more_complete": answer.counted,
                 "did_you_mean": answer.did_you_mean,
+                "close": [_hit(hit) for hit in answer.close],
                 "facets": answer.facets and _facets(answer.facets),
             }
         )

@@ -250,7 +250,10 @@ class FacetsOut(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class SearchOut(serializers.Serializer):  # type: ignore[type-arg]
-    """What a search found; ``did_you_mean`` is a query that finds more, if words are unknown."""
+    """What a search found.
+
+    ``did_you_mean`` is a query that finds more, if words are unknown, and ``close`` its newest.
+    """
 
     query = serializers.CharField()
     results = HitOut(many=True)
@@ -259,6 +262,7 @@ class SearchOut(serializers.Serializer):  # type: ignore[type-arg]
     complete = serializers.BooleanField()
     more_complete = serializers.BooleanField()
     did_you_mean = serializers.CharField(allow_null=True)
+    close = HitOut(many=True)
     facets = FacetsOut(allow_null=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from functools import cached_property, partial, reduce
 from operator import and_
 from typing import Any, NamedTuple
@@ -67,7 +68,7 @@ class Asked:
         """
         gate = Session.objects.visible_to(user, "read").exclude(state=State.DELETED)
         gate = narrow(gate) if narrow else gate
-        self.user, self.tree = user, tree
+        self.user = user
         #: Candidates that are opened for one answer.
         self.budget = min(settings.SEARCH_BUDGET, _TYPING) if typing else settings.SEARCH_BUDGET
         self.owners = {row.pk: row for row in _owners(user)}
@@ -75,22 +76,33 @@ class Asked:
         self.asker = Asker(own)
         #: The asker's account, if there is one.
         self.own = own[0] if own and user is not None else None
+        # The gate says it already, but so that the database would walk everybody's sessions.
+        self._gate = gate.filter(account__in=list(self.owners))
+        self._sessions: dict[int, UUID] = {}
+        self._keys: dict[tuple[int, int], crypto.Key] = {}
+        self._metadata: dict[int, dict[str, Any]] = {}
+        self._ask(tree, cut=typing, indexed=indexed)
+
+    def _ask(self, tree: Node, *, cut: bool, indexed: bool) -> None:
+        self.tree = tree
         #: Whether words that begin as asked were left out.
         self.is_cut = False
-        match, openly = self._divided(cut=typing, indexed=indexed)
+        match, openly = self._divided(cut=cut, indexed=indexed)
         #: Whether the index has a say about whatever may be found.
         self.is_indexed = bool(match.wanted) and not openly
         self.matcher = Matcher(tree, indexed=self.is_indexed and self._is_current)
         self._only_titles = TITLES in conjuncts(tree)
         # Of a title alone the index cannot tell: it holds the texts of metadata too.
         self._titles = self._unsure if self._only_titles else self.matcher
-        self._sessions: dict[int, UUID] = {}
-        self._keys: dict[tuple[int, int], crypto.Key] = {}
-        self._metadata: dict[int, dict[str, Any]] = {}
-        # The gate says it already, but so that the database would walk everybody's sessions.
-        gates = self._gates(gate.filter(account__in=list(self.owners)))
         reader = self.reader if match.wanted else None
-        self._sources = Sources(match, reader, openly, gates, span(tree))
+        self._sources = Sources(match, reader, openly, self._gates(self._gate), span(tree))
+
+    def again(self, tree: Node, *, indexed: bool = True) -> Asked:
+        """Return another question of the same person, about the same sessions."""
+        other = copy(self)
+        other.__dict__.pop("_unsure", None)
+        other._ask(tree, cut=False, indexed=indexed)
+        return other
 
     @cached_property
     def reader(self) -> Reader | None:
@@ -162,7 +174,8 @@ class Asked:
         ``oldest``: the oldest after it.
         """
         keys = self._sources.titles(ended, limit, oldest=oldest)
-        found = Session.objects.filter(pk__in=keys).select_related("account__user")
+        rows = Session.objects.filter(pk__in=keys).select_related("account__user")
+        found = rows.prefetch_related("tags")
         return sorted(found, key=lambda row: row.pk if oldest else -row.pk)
 
     def titled(self, sessions: Sequence[Session]) -> list[Session]:
@@ -304,9 +317,10 @@ def _plain(value: Any) -> str:
 def _owners(user: Any) -> list[Account]:
     if user is None or not user.is_authenticated:
         return []
-    # By the grants, and apart: whole, the database would walk everybody's sessions.
-    grants = Share.objects.in_force(user, "read").exclude(session__state=State.DELETED)
-    shared = set(grants.values_list("account", flat=True))
+    # By the grants, and apart: joined, the database may walk everybody's sessions.
+    granted = list(Share.objects.in_force(user, "read").values_list("session", flat=True))
+    there = Session.objects.filter(pk__in=granted).exclude(state=State.DELETED)
+    shared = set(there.values_list("account", flat=True)) if granted else set()
     return list(Account.objects.filter(Q(user=user) | Q(pk__in=shared)).select_related("user"))
 
 

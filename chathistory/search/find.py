@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +34,7 @@ GROUPS = ("session",)
 MAX_LIMIT = 100
 _TITLES = 20
 _FEW = 3  # results with which nobody is asked what was meant
+_CLOSE = 10  # messages found by what may have been meant
 _LISTED = 1_000  # titles opened where the index has no say
 _BLOCK = 200
 _NUMBER = "([0-7]?[0-9a-f]{1,15})"  # below 2**63
@@ -45,7 +45,7 @@ _CURSORS = {
     "oldest": re.compile(_AT),
     "relevance": re.compile(f"{_AT}-([0-9]{{1,4}})"),  # and how many from there on were shown
 }
-_RANKED, _OPENED = 1_000, 4_000_000  # messages ranked at once, characters of them
+_RANKED, _OPENED = 200, 600_000  # messages ranked at once, characters of them
 _FIRST, _MOST = 100, 1_600  # candidates of the first and of the largest block
 
 
@@ -82,6 +82,8 @@ class Answer:
     facets: Facets | None = None
     #: A query with words of the asker's own for those that are met nowhere; it finds something.
     did_you_mean: str | None = None
+    #: The newest that this other query finds; none of them is what was asked.
+    close: list[Hit] = field(default_factory=list)
 
 
 def search(
@@ -98,7 +100,7 @@ def search(
 ) -> Answer:
     """Search what ``user`` may read and has not thrown away.
 
-    ``sort="relevance"`` ranks the newest 1,000, and on the pages after these the 1,000 before; at
+    ``sort="relevance"`` ranks the newest 200, and on the pages after these the 200 before; at
     the end come chats that have all the words, in no one message. ``narrow`` filters the sessions
     further; ``group="session"`` gives the newest, oldest or best message of each session;
     ``facets`` counts what kinds were found; ``typing`` takes the last word for one that is only
@@ -111,38 +113,34 @@ def search(
         raise Invalid(f"Unknown group; one of: {', '.join(GROUPS)}.", field="group")
     if not 1 <= limit <= MAX_LIMIT:
         raise Invalid(f"From 1 to {MAX_LIMIT}.", field="limit")
-    ask = partial(Asked, user, narrow=narrow, typing=typing)
-    asked = ask((begun if typing else parse)(query))
+    asked = Asked(user, (begun if typing else parse)(query), narrow, typing=typing)
     if _is_of_titles(asked):
         answer = _by_title(asked, limit, _began(cursor), oldest=sort == "oldest")
     else:
-        answer = _of_messages(asked, ask, sort, limit, cursor, group)
+        answer = _of_messages(asked, sort, limit, cursor, group, typing=typing)
     answer.facets = count(asked) if facets and not _is_of_titles(asked) else None
     if asked.is_cut:
         _say_cut(answer)
     is_all = cursor is None and answer.cursor is None
     if is_all and not typing and len(answer.hits) + len(answer.titles) < _FEW:
-        answer.did_you_mean = _meant(asked, query, narrow)
+        answer.did_you_mean, answer.close = _meant(asked, query)
     return answer
 
 
 def _of_messages(
-    asked: Asked,
-    ask: partial[Asked],
-    sort: str,
-    limit: int,
-    cursor: str | None,
-    group: str | None,
+    asked: Asked, sort: str, limit: int, cursor: str | None, group: str | None, *, typing: bool
 ) -> Answer:
     """Return a page of messages; on the first one also titles."""
     (ended, shown), oldest = _end(cursor, sort), sort == "oldest"
     once = PerSession(asked, ended, oldest=oldest) if group else None
+    titles: list[Session] = []
+    if (cursor is None or sort == "relevance") and _has_words(asked.tree):
+        titles, _ended = _titles(asked, min(_TITLES, limit) if typing else _TITLES, None)
     if sort == "relevance":
-        answer = _Best(asked, ask, ended, once).page(shown, limit)
+        answer = _Best(asked, titles, ended, once).page(shown, limit)
     else:
         answer = _in_order(asked, limit, ended, once, oldest=oldest)
-    if cursor is None and _has_words(asked.tree):
-        answer.titles, _ended = _titles(asked, _TITLES, None)
+    answer.titles = titles if cursor is None else []
     return answer
 
 
@@ -153,17 +151,17 @@ def _say_cut(answer: Answer) -> None:
         answer.facets.complete = False
 
 
-def _meant(asked: Asked, query: str, narrow: Narrow | None) -> str | None:
-    """Return another query that finds something, where words of this one are met nowhere."""
+def _meant(asked: Asked, query: str) -> tuple[str | None, list[Hit]]:
+    """Return another query and what it finds, where words of this one are met nowhere."""
     if asked.own is None or asked.reader is None or not asked.reader.is_current:
-        return None
+        return None, []
     for other, tree in suggestions(query, asked.tree, asked.own, asked.reader):
-        again = Asked(asked.user, tree, narrow)
-        if _titles(again, 1, None)[0]:
-            return other
-        if not _is_of_titles(again) and _in_order(again, 1, None, None, oldest=False).hits:
-            return other
-    return None
+        again, close = asked.again(tree), list[Hit]()
+        if not _is_of_titles(again):
+            close = _in_order(again, _CLOSE, None, None, oldest=False).hits
+        if close or _titles(again, 1, None)[0]:
+            return other, close
+    return None, []
 
 
 def _is_of_titles(asked: Asked) -> bool:
@@ -256,13 +254,16 @@ class _Best:
     """The best of the newest messages before a place, and what else answers when they end."""
 
     def __init__(
-        self, asked: Asked, ask: partial[Asked], before: Position | None, once: PerSession | None
+        self,
+        asked: Asked,
+        titled: Sequence[Session],
+        before: Position | None,
+        once: PerSession | None,
     ) -> None:
-        self._asked, self._ask, self._once, self._before = asked, ask, once, before
+        self._asked, self._once, self._before = asked, once, before
         block = asked.candidates(before, _RANKED)
         self._top = before or _below(block[0].place + 1 if block else 0)
         found, self._rest = self._opened(block)
-        titled, _ended = _titles(asked, _TITLES, None) if _has_words(asked.tree) else ([], None)
         self._complete = len(block) < _RANKED and self._rest is None
         if not self._complete and self._rest is None:
             self._rest = block[-1].position
@@ -306,7 +307,7 @@ class _Best:
         return before is None or not self._asked.candidates(None, 1, until=before)
 
     def _spread(self) -> tuple[list[Scored], bool]:
-        more = spread.find(self._asked.tree, self._ask, self._known, _TITLES)
+        more = spread.find(self._asked, self._known, _TITLES)
         least = min((one.score for one in self._best), default=0.0)
         return [Scored(one, min(least, 0.0)) for one in more.found], more.complete
 

@@ -9,7 +9,7 @@ from itertools import chain, takewhile
 
 from chathistory.text import facts as facts_of
 
-from .tokens import ANY_CLASS, HANGING_CLASS, IS_CJK, WORD, fold, forms, query_forms, words
+from .tokens import ANY_CLASS, HANGING_CLASS, IS_CJK, WORD, fold, forms, query_forms
 from .tree import TITLES, And, Filter, Node, Not, Or, Term, conjuncts, disjuncts, leaves
 
 #: Filters that only an opened record answers.
@@ -27,6 +27,8 @@ _CLUSTER = re.compile(
     re.DOTALL,
 )
 _ANY = re.compile(ANY_CLASS)
+#: From one letter beyond ASCII to the last of those near it.
+_APART = re.compile("[^\x00-\x7f]+(?:[\x00-\x7f]{1,20}[^\x00-\x7f]+)*")
 _HANGING = re.compile(f"(?:{HANGING_CLASS}|(?<=\u200d).)*")
 
 _forms = lru_cache(maxsize=50_000)(forms)
@@ -110,7 +112,7 @@ class Matcher:
             yield word.start(), word.end(), _forms(word[0]) & self._words
 
     def _looked_for(self, text: str) -> Iterator[re.Match[str]]:
-        words = self._near(text) if text.isascii() else WORD.finditer(text)
+        words = _near(text, self._likely)
         return (w for w in words if _is_one(_forms(w[0]), self._words, self._begun))
 
     def _in_phrases(self, text: str) -> list[re.Match[str]]:
@@ -142,20 +144,10 @@ class Matcher:
             return [word.span()]
         return [(starts[m.start()], ends[m.end() - 1]) for m in self._literal.finditer(folded)]
 
-    def _near(self, text: str) -> Iterator[re.Match[str]]:
-        """Yield the words of an ASCII text around each place that reads like one looked for."""
-        lowered, end = text.lower(), 0
-        while found := self._likely.search(lowered, end):
-            start = found.start()
-            while start > end and WORD.match(text[start - 1]):
-                start -= 1
-            word = WORD.match(text, start)
-            assert word is not None  # noqa: S101  (forms are made of word characters)
-            yield word
-            end = word.end()
-
     def bonus(self, text: str) -> int:
         """Return how many of the query's phrases ``text`` has."""
+        if not self._bonus:
+            return 0
         folded, plain = fold_words(text)
         return sum(1 for phrase in self._bonus if phrase.search(folded, plain))
 
@@ -177,6 +169,47 @@ def snippet(text: str, spans: Iterable[tuple[int, int]]) -> tuple[str, list[tupl
     return lead + text[start:end] + ("…" if end < len(text) else ""), inside
 
 
+def _stretches(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the ASCII stretches of a text begin and end, and those between, word by word."""
+    end = 0
+    for found in () if text.isascii() else _APART.finditer(text):
+        if found.end() <= end:
+            continue
+        start = max(end, text.rfind(" ", end, found.start()) + 1)
+        yield end, start
+        end = text.find(" ", found.end()) + 1 or len(text)
+        yield start, end
+    yield end, len(text)
+
+
+def _near(text: str, likely: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """Yield the words of ``text`` that may have a form like it; of ASCII ones no others."""
+    for start, end in _stretches(text):
+        part = text[start:end]
+        yield from (
+            _in_ascii(text, start, part, likely)
+            if part.isascii()
+            else (WORD.finditer(text, start, end))
+        )
+
+
+def _in_ascii(text: str, start: int, part: str, likely: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    lowered, read = part.lower(), 0
+    while found := likely.search(lowered, read):
+        first = found.start()
+        while first > read and WORD.match(part[first - 1]):
+            first -= 1
+        word = WORD.match(text, start + first)
+        assert word is not None  # noqa: S101  (forms are made of word characters)
+        yield word
+        read = word.end() - start
+
+
+@lru_cache(maxsize=1_000)
+def _like(form: str) -> re.Pattern[str]:
+    return re.compile(re.escape(form))
+
+
 def _whole(text: str, at: int) -> int:
     """Return ``at`` or the next place at which no character is torn from what hangs on it."""
     found = _HANGING.match(text, at, at + 32)
@@ -196,12 +229,9 @@ def fold_words(text: str) -> tuple[str, bool]:
     """
     if text.isascii() or not _BEYOND.search(text):
         return text.lower(), True
-    pieces = (piece if piece.isascii() else _fold_piece(piece) for piece in text.split(" "))
-    return " ".join(pieces).lower(), False
-
-
-def _fold_piece(piece: str) -> str:
-    return _BEYOND_WORD.sub(_fold_apart, piece)
+    pieces = (text[start:end] for start, end in _stretches(text))
+    folded = (one if one.isascii() else _BEYOND_WORD.sub(_fold_apart, one) for one in pieces)
+    return "".join(folded).lower(), False
 
 
 def _fold_apart(run: re.Match[str]) -> str:
@@ -267,29 +297,27 @@ class _Subject:
         """Each text folded, and whether its words are all ASCII."""
         return list(map(fold_words, self._texts))
 
-    @cached_property
-    def _forms(self) -> set[str]:
-        found = {word for text in self._texts for word in words(text)}
-        return set().union(*map(_forms, found))
-
     def says(self, word: str) -> bool:
         """Tell whether a word, or a part of an identifier, reads so."""
         wanted = query_forms(word)
-        return all(map(self._is_near, wanted)) and wanted <= self._forms
+        return all(any(form in found for found in self._forms_like(form)) for form in wanted)
 
     def begins(self, word: str) -> bool:
         """Tell whether a word, or a part of an identifier, begins so."""
         start = _fold(word)
-        return self._is_near(start) and any(form.startswith(start) for form in self._forms)
+        found = chain.from_iterable(self._forms_like(start))
+        return any(form.startswith(start) for form in found)
+
+    def _forms_like(self, form: str) -> Iterator[set[str]]:
+        """Yield the forms of each word that may have one that holds ``form``."""
+        for text, (folded, _plain) in zip(self._texts, self.folded, strict=True):
+            if form in folded:
+                yield from (_forms(word[0]) for word in _near(text, _like(form)))
 
     def has(self, what: str) -> bool:
         """Tell whether there is ``code`` or a ``link``."""
         name = {"code": "code_blocks", "link": "links"}[what]
         return any(name in facts_of(text) for text in self._texts)
-
-    def _is_near(self, form: str) -> bool:
-        """Tell cheaply whether a form may be there at all."""
-        return any(form in folded for folded, _plain in self.folded)
 
 
 class _Run:

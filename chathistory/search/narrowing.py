@@ -26,8 +26,8 @@ _OF_MESSAGES = ("role", "before", "after", "on")
 #: The last of all places.
 LAST = 2**63 - 1
 _ALL = (0, LAST)
-#: Milliseconds by which messages of one moment may have run over into the next ones' places.
-_SLACK = 1_000
+#: Milliseconds by which a million messages of one moment run over into the places of later ones.
+_SLACK = 4_200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def span(tree: Node) -> tuple[int, int]:
         return _places(tree)
     if isinstance(tree, Not):
         return _places(_opposite(tree.part)) if isinstance(tree.part, Filter) else _ALL
-    if not isinstance(tree, And | Or):
+    if not isinstance(tree, And | Or) or not tree.parts:
         return _ALL
     firsts, lasts = zip(*map(span, tree.parts), strict=True)
     return (max(firsts), min(lasts)) if isinstance(tree, And) else (min(firsts), max(lasts))

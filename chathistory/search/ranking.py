@@ -8,27 +8,32 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 from django.db.models import Sum
 
-from chathistory import keyring
-from chathistory.models import Session
+from chathistory import bulk, keyring
+from chathistory.lru import Lru
+from chathistory.models import Account, Session
 
 from .asked import Asked, Found
 from .matcher import fold_words, whole
 from .tokens import query_forms
 from .tree import Term, leaves
 
-_K1, _B, _TYPICAL = 1.2, 0.75, 800.0  # BM25's; characters of a typical message
-_COUNTED = 20_000  # messages with a word that are counted; more than that is everywhere
-_CAREFUL = 200  # texts whose words are looked at one by one
+_K1, _B, _TYPICAL = 1.2, 0.95, 700.0  # BM25's; characters of a typical message
+_COUNTED = 8_000  # messages with a word that are counted; of more it is guessed
+_FEWEST = 20_000  # messages among which a word is taken to stand, at the least
+_CAREFUL = 100  # texts whose words are looked at one by one
 _PLACES = 2_000  # of words looked for, in one text
-_PHRASE, _BESIDE, _NEAR = 2.0, 0.6, 0.2  # the latter two of the rarer word's weight
+_PHRASE, _BESIDE, _NEAR = 2.0, 0.8, 0.1  # the latter two of the rarer word's weight
 _NEAR_BY = 40  # characters between two words that are near each other
 _TITLED, _PINNED, _NEW = 0.5, 0.25, 0.1
+_PRECISION = 50  # counted anew when the journal has grown by one part in so many
+
+#: About how many messages accounts have.
+_totals: Lru[int] = Lru(10_000)
 
 
 class Scored(NamedTuple):
@@ -53,8 +58,7 @@ class Ranking:
 
     def order(self, found: Sequence[Found]) -> list[Scored]:
         """Return what was found, newest first, as the best first."""
-        step = _NEW / max(len(found), 1)
-        extras = [self._extra(one) - age * step for age, one in enumerate(found)]
+        extras = self._extras(found)
         rough = [
             Scored(one, self._roughly(one.text) + extra)
             for one, extra in zip(found, extras, strict=True)
@@ -106,22 +110,24 @@ class Ranking:
     def _rarer(self, pair: tuple[str, str]) -> float:
         return max(map(self._weights.__getitem__, pair))
 
-    def _extra(self, one: Found) -> float:
-        session = one.candidate.session
-        return _TITLED * (session in self._titled) + _PINNED * (session in self._pinned)
-
-    @cached_property
-    def _pinned(self) -> frozenset[int]:
+    def _extras(self, found: Sequence[Found]) -> list[float]:
+        """Return what is added for each text of those found, newest first."""
         own = Session.objects.filter(account__in=self._asked.asker.accounts, pinned=True)
-        return frozenset(own.values_list("pk", flat=True))
+        there = own.filter(pk__in={one.candidate.session for one in found})
+        pinned = set(there.values_list("pk", flat=True))
+        step = _NEW / max(len(found), 1)
+        sessions = enumerate(one.candidate.session for one in found)
+        return [
+            _TITLED * (session in self._titled) + _PINNED * (session in pinned) - age * step
+            for age, session in sessions
+        ]
 
     def _weigh(self) -> dict[str, float]:
         """Return how much each word tells, by the asker's own messages.
 
         Those of others are not counted: a score would tell how often somebody else said a word.
         """
-        held = Session.objects.filter(account__in=self._asked.asker.accounts)
-        total = held.aggregate(total=Sum("message_count"))["total"] or 0
+        total = sum(map(_messages, self._asked.asker.accounts))
         return {form: _weight(total, self._count(form)) for form in self._asked.matcher.words}
 
     def _count(self, form: str) -> int:
@@ -133,8 +139,20 @@ class Ranking:
         return sum(reader.counts(pk, [one.token(form)], _COUNTED)[0] for pk, one in keyed.items())
 
 
+def _messages(account: Account) -> int:
+    """Return about how many messages an account has: of many, counting takes a while."""
+
+    def count() -> tuple[int, bool]:
+        held = Session.objects.filter(account=account)
+        return held.aggregate(total=Sum("message_count"))["total"] or 0, True
+
+    grown = int(_PRECISION * math.log(account.seq + 1))
+    alias = bulk.connection(Session).alias
+    return _totals.obtain((alias, account.uuid, account.epoch, grown), count)
+
+
 def _weight(total: int, count: int) -> float:
-    total = max(total, _COUNTED)  # among few messages too, words tell more than what is newer
+    total = max(total, _FEWEST)  # among few messages too, words tell more than what is newer
     if count >= _COUNTED:
-        count = max(count, total // 3)
+        count = math.isqrt(count * total)
     return math.log(1 + (max(total - count, 0) + 0.5) / (count + 0.5))

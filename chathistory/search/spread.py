@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
 from .asked import Asked, Found
 from .matcher import Matcher
-from .tree import Node, Or, Term, all_of, any_of, conjuncts
+from .tree import Node, Or, Term, all_of, conjuncts
 
 #: Of each word the newest messages looked at; chats opened; messages of them opened.
-NEWEST, SESSIONS, OPENED = 200, 50, 1_000
+NEWEST, SESSIONS, OPENED = 200, 20, 300
 _MOST = 8
 
 
@@ -24,17 +24,18 @@ class Spread(NamedTuple):
     complete: bool
 
 
-def find(tree: Node, ask: Callable[..., Asked], known: Collection[int], limit: int) -> Spread:
-    """Return chats but the ``known`` with every word of ``tree`` in some message.
+def find(asked: Asked, known: Collection[int], limit: int) -> Spread:
+    """Return chats but the ``known`` with every word that is asked for in some message.
 
-    Those with more of the words in one message come first, then newer ones. ``ask`` makes the
-    question of a tree: everything passes the gate, and what is not a word holds for each message.
+    Those with more of the words in one message come first, then newer ones. Everything passes the
+    gate, and what is not a word holds for each message.
     """
+    tree = asked.tree
     words = [one for one in conjuncts(tree) if _is_said(one)]
     rest = [one for one in conjuncts(tree) if not _is_said(one)]
     if not 2 <= len(words) <= _MOST:
         return Spread([], True)
-    newest = [ask(all_of([one, *rest])).candidates(None, NEWEST) for one in words]
+    newest = [asked.again(all_of([one, *rest])).candidates(None, NEWEST) for one in words]
     fewest = min(newest, key=len)
     if not fewest:
         return Spread([], True)
@@ -44,9 +45,9 @@ def find(tree: Node, ask: Callable[..., Asked], known: Collection[int], limit: i
     chosen = sorted(chats, key=lambda pk: -met[pk])[:SESSIONS]
     if not chosen:
         return Spread([], len(fewest) < NEWEST)
-    asked = ask(all_of([any_of(words), *rest]), indexed=False)
-    block = asked.candidates(None, OPENED, sessions=chosen)
-    found = _best(asked.opened(block), words)
+    any_said = asked.again(all_of(rest), indexed=False)
+    block = any_said.candidates(None, OPENED, sessions=chosen)
+    found = _best(any_said.opened(block), words)
     all_looked_at = len(fewest) < NEWEST and len(chosen) == len(chats) and len(block) < OPENED
     return Spread(found[:limit], all_looked_at)
 

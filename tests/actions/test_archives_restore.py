@@ -10,6 +10,7 @@ import pytest
 
 from chathistory import ledger, records
 from chathistory.actions import archives, messages, sessions
+from chathistory.actions.planning import Planner
 from chathistory.exceptions import Damaged, Invalid, NotAllowed
 from chathistory.models import Message, Session
 from tests.actions.archived import plain
@@ -178,4 +179,24 @@ def test_concurrent_restores_bring_each_back_once(alice, talk, tmp_path, togethe
     Session.objects.all().delete()
     done = together(*[lambda: archives.restore(alice, io.BytesIO(packed))] * 3)
     assert sum(one["messages_recovered"] for one in done) == 2
+    assert Message.objects.count() == 2
+
+
+@pytest.mark.parametrize("step", ["_find", "_find_free"])
+def test_what_another_restore_brings_back_in_between_is_not_there_twice(
+    alice, talk, tmp_path, monkeypatch, step
+):
+    talk("a lion", "roars")
+    packed = stored(alice, tmp_path)
+    Session.objects.all().delete()
+    found = getattr(Planner, step)
+
+    def looked(*args):
+        result = found(*args)
+        monkeypatch.setattr(Planner, step, found)
+        archives.restore(alice, io.BytesIO(packed))
+        return result
+
+    monkeypatch.setattr(Planner, step, looked)
+    assert archives.restore(alice, io.BytesIO(packed))["messages_recovered"] == 0
     assert Message.objects.count() == 2

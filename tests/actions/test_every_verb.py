@@ -75,7 +75,7 @@ HELPERS = {
 
 def modules() -> list[str]:
     names = {path.stem for path in Path(chathistory.actions.__path__[0]).glob("*.py")}
-    return sorted(names - {"__init__", "pipeline", "recovering", "removing", "unsaying"})
+    return sorted(names - {"__init__", "pipeline", "placing", "recovering", "removing", "unsaying"})
 
 
 def public() -> dict[str, str]:

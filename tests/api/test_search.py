@@ -172,5 +172,6 @@ def test_the_last_word_may_still_be_typed(api: Api, charlie_api: Api, chat: str)
 def test_it_says_what_may_have_been_meant(api: Api, charlie_api: Api, chat: str) -> None:
     said = api.get("search", q="yaest role:user").json()
     assert (said["results"], said["did_you_mean"]) == ([], "yeast role:user")
+    assert [hit["role"] for hit in said["close"]] == ["user"]
     assert api.get("search", q="yeast").json()["did_you_mean"] is None
     assert charlie_api.get("search", q="yaest").json()["did_you_mean"] is None

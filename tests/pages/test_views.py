@@ -73,6 +73,7 @@ def test_a_word_met_nowhere_is_answered_by_a_link(alice: Client, chat: Session) 
     shown = alice.get("/chat/history/", asked | {"q": "Jittre role:user"}).content.decode()
     link = "/chat/history/?q=jitter+role%3Auser&amp;workflow=tutor&amp;sort=relevance"
     assert f'Did you mean <a href="{link}"><bdi>jitter role:user</bdi></a>?' in shown
+    assert "Close matches" in shown
     assert "Did you mean" not in alice.get("/chat/history/", {"q": "jitter"}).content.decode()
 
 

@@ -161,3 +161,13 @@ def test_nothing_that_one_has_not_said_is_suggested_whatever_the_grants(
     account = Account.objects.get(user=charlie)
     known = learned.of(account)
     assert set(known.words.beginning("secret")) == owns
+
+
+@pytest.mark.usefixtures("chat")
+def test_what_it_finds_is_told_apart_from_what_was_asked(alice, charlie):
+    answer = search(alice, "zbera", sort="relevance")
+    assert (answer.hits, [hit.message.role for hit in answer.close]) == ([], ["user"])
+    assert [answer.close[0].snippet[a:b] for a, b in answer.close[0].highlights] == ["zebra"]
+    assert search(alice, "zebra").close == []
+    assert search(alice, "in:title recpies").close == []
+    assert search(charlie, "zbera").close == []

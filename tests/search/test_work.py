@@ -81,7 +81,8 @@ def settle() -> None:
     """Let the database read by its indexes, as it does where there is much, whatever it holds."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL enable_seqscan = off")
+            for other in ("seqscan", "hashjoin", "mergejoin"):
+                cursor.execute(f"SET LOCAL enable_{other} = off")
             cursor.execute("SET LOCAL jit = off")  # it takes what that makes dear for large
             cursor.execute("SELECT gin_clean_pending_list('chathistory_index_t')")
             return
