@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import connections, models, router
@@ -26,18 +28,38 @@ def connection(model: type[models.Model]) -> BaseDatabaseWrapper:
     return connections[router.db_for_write(model)]
 
 
+@contextmanager
+def unmapped(model: type[models.Model]) -> Iterator[None]:
+    """Read the database's file through its bounded cache alone while much is written.
+
+    Every page that a map of it (``PRAGMA mmap_size``) has touched counts as ours.
+    """
+    link = connection(model)
+    if link.vendor != "sqlite":
+        yield
+        return
+    link.ensure_connection()
+    raw = link.connection  # Django would not ask in a transaction that is to be rolled back
+    (size,) = raw.execute("PRAGMA mmap_size").fetchone() or (0,)
+    raw.execute("PRAGMA mmap_size = 0")
+    try:
+        yield
+    finally:
+        if link.connection is raw:
+            raw.execute(f"PRAGMA mmap_size = {size:d}")
+
+
 def insert(model: type[models.Model], columns: tuple[str, ...], rows: Sequence[Row]) -> int | None:
     """Insert ``rows``, tuples in the order of ``columns``; return the key of a single row."""
     if not rows:
         return None
     link = connection(model)
     sql, converters = _statement(model, columns, link.alias)
-    values = [_convert(converters, row) for row in rows]
     with link.cursor() as cursor:
-        if len(values) > 1:
-            cursor.executemany(sql, values)
+        if len(rows) > 1:
+            cursor.executemany(sql, _convert_all(converters, rows))
             return None
-        cursor.execute(f"{sql} RETURNING id", values[0])
+        cursor.execute(f"{sql} RETURNING id", _convert(converters, rows[0]))
         return int(cursor.fetchone()[0])
 
 
@@ -73,7 +95,7 @@ def update_all(rows: Sequence[models.Model], columns: Sequence[str]) -> None:
     link = connection(model)
     sql, converters = _update_statement(model, tuple(columns), link.alias)
     names = [_field(model, name).attname for name in columns]
-    values = [[*_convert(converters, [getattr(r, n) for n in names]), r.pk] for r in rows]
+    values = _convert_all([*converters, None], list(map(attrgetter(*names, "pk"), rows)))
     with link.cursor() as cursor:
         if len(values) > 1:
             cursor.executemany(sql, values)
@@ -101,6 +123,25 @@ def _convert(converters: list[Callable[[Any], Any] | None], row: Row) -> list[An
         value if convert is None or value is None else convert(value)
         for convert, value in zip(converters, row, strict=True)
     ]
+
+
+def _convert_all(
+    converters: list[Callable[[Any], Any] | None], rows: Sequence[Row]
+) -> list[tuple[Any, ...]]:
+    """Convert rows column by column: most need nothing, some hold one value again and again."""
+    columns = zip(*rows, strict=True)
+    pairs = zip(converters, columns, strict=True)
+    return list(zip(*(c if f is None else _convert_column(f, c) for f, c in pairs), strict=True))
+
+
+def _convert_column(convert: Callable[[Any], Any], column: Row) -> list[Any]:
+    last = found = None
+    converted = []
+    for value in column:
+        if value is not last:
+            last, found = value, None if value is None else convert(value)
+        converted.append(found)
+    return converted
 
 
 @lru_cache(maxsize=32)
@@ -160,7 +201,7 @@ def _fields(model: type[models.Model], columns: Sequence[str]) -> list[Any]:
 
 def _converter(field: Any, link: BaseDatabaseWrapper) -> Callable[[Any], Any] | None:
     if isinstance(field, models.UUIDField):
-        return None if link.features.has_native_uuid_field else lambda value: value.hex
+        return None if link.features.has_native_uuid_field else attrgetter("hex")
     if isinstance(field, models.DateTimeField):
         if link.vendor == "sqlite" and link.timezone is UTC:
             return _in_utc

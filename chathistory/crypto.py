@@ -12,7 +12,7 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
@@ -23,6 +23,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .exceptions import Damaged
+from .packed import DEFLATE as DEFLATE
+from .packed import PLAIN as PLAIN
+from .packed import ZSTD as ZSTD
+from .packed import pack as pack
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -30,11 +34,9 @@ else:
     from backports import zstd
 
 FORMAT = 1
-PLAIN, DEFLATE, ZSTD = 0, 1, 2
 KEY_BYTES = 32
 _HEADER = struct.Struct(">BBI12s")
 _TAIL = struct.Struct(">16s16sQ")
-_WORTH_PACKING = 128  # shorter texts do not shrink
 _ZSTD_LEVEL = 19  # slow to pack, which is done once, and as fast to open as any other
 #: What opens each codec. No bound on what it opens to: it is authentic, so it passed our limits.
 _OPENERS: dict[int, Callable[[bytes], bytes]] = {
@@ -43,6 +45,7 @@ _OPENERS: dict[int, Callable[[bytes], bytes]] = {
     ZSTD: zstd.decompress,
 }
 _NIL = bytes(16)
+_NONCE = 12
 
 
 class Context(NamedTuple):
@@ -95,14 +98,6 @@ def new_key() -> bytes:
     return os.urandom(KEY_BYTES)
 
 
-def pack(text: bytes) -> tuple[int, bytes]:
-    """Return ``(codec, bytes)``: deflated (RFC 1951) when that is smaller, else as it is."""
-    if len(text) < _WORTH_PACKING:
-        return PLAIN, text
-    packed = zlib.compress(text, 6)
-    return (DEFLATE, packed) if len(packed) < len(text) else (PLAIN, text)
-
-
 def pack_tightly(text: bytes) -> tuple[int, bytes]:
     """Return ``(codec, bytes)`` of what is seldom written: Zstandard (RFC 8878) if smaller.
 
@@ -126,9 +121,17 @@ def seal(key: Key, text: bytes, context: Context) -> bytes:
     return seal_packed(key, *pack(text), context)
 
 
-def seal_packed(key: Key, codec: int, packed: bytes, context: Context) -> bytes:
-    """Return the sealed record of what ``pack`` gave."""
-    nonce = os.urandom(12)
+def nonces(count: int) -> Iterator[bytes]:
+    """Yield so many nonces, asked of the system at once: that is what one of them costs most."""
+    drawn = os.urandom(_NONCE * count)
+    return (drawn[start : start + _NONCE] for start in range(0, len(drawn), _NONCE))
+
+
+def seal_packed(
+    key: Key, codec: int, packed: bytes, context: Context, nonce: bytes | None = None
+) -> bytes:
+    """Return the sealed record of what ``pack`` gave; a ``nonce`` is one of ``nonces``, once."""
+    nonce = nonce or os.urandom(_NONCE)
     header = _HEADER.pack(FORMAT, codec, key.version, nonce)
     return header + key.aead.encrypt(nonce, packed, context.bound_to(header))
 

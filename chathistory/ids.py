@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha1
 from uuid import UUID
@@ -12,6 +13,7 @@ from uuid6 import uuid7
 SYSTEM = UUID("00000000-0000-7000-8000-000000000000")
 #: A place is a moment's number of 2**6 milliseconds, then which of 2**4 messages in them it is.
 _MS_BITS, TIE_BITS = 6, 4
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = (1 << 42) - 1  # the year 2109; a place stays well inside a signed 64-bit integer
 
 
@@ -26,14 +28,29 @@ def derived_id(space: UUID, *names: str) -> UUID:
     A UUIDv5 (RFC 9562) of the names joined with colons; whatever text a file may name it by will
     do, lone surrogates too.
     """
-    joined = ":".join(name.replace("\\", r"\\").replace(":", r"\:") for name in names)
-    named = space.bytes + joined.encode("utf-8", "surrogatepass")
-    return UUID(bytes=sha1(named, usedforsecurity=False).digest()[:16], version=5)
+    return derived_ids(space, *names[:-1])(names[-1])
+
+
+def derived_ids(space: UUID, *names: str) -> Callable[[str], UUID]:
+    """Return what gives the ids of all that is named so, up to the last name."""
+    before = sha1(space.bytes + b"".join(map(_named, names)), usedforsecurity=False)
+
+    def derive(last: str) -> UUID:
+        digest = before.copy()
+        digest.update(_named(last)[:-1])
+        return UUID(bytes=digest.digest()[:16], version=5)
+
+    return derive
+
+
+def _named(name: str) -> bytes:
+    escaped = name.replace("\\", r"\\").replace(":", r"\:")
+    return escaped.encode("utf-8", "surrogatepass") + b":"
 
 
 def milliseconds(moment: datetime) -> int:
     """Return milliseconds since 1970 (UTC), clamped to what a place can hold."""
-    ms = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    ms = int((moment - _BEGINNING).total_seconds() * 1000)
     return min(max(ms, 0), _LAST_MS)
 
 

@@ -85,6 +85,13 @@ def forget() -> None:
         pending.clear()
 
 
+def release(account: Account, sessions: Iterable[Session]) -> None:
+    """Forget the keys of sessions that nobody is going to read at once; outside a transaction."""
+    for session in sessions:
+        for version in (session.key_version, _ALL):
+            _sessions.drop(_name(account, session.uuid, version))
+
+
 def verify_master() -> None:
     """Check that the master keys open what is stored, before anything is written.
 

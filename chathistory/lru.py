@@ -47,6 +47,11 @@ class Lru(Generic[Item]):
             while self._weight > self._capacity:
                 self._remove(next(iter(self._items)))
 
+    def drop(self, name: Hashable) -> None:
+        """Let go of one item, if it is kept."""
+        with self._lock:
+            self._remove(name)
+
     def obtain(self, name: Hashable, make: Callable[[], tuple[Item, bool]]) -> Item:
         """Return an item, made when there is none; ``make`` also says whether to keep it.
 

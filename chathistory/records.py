@@ -13,6 +13,7 @@ from . import blocks, crypto, keyring, text
 from .crypto import Context, Key
 from .exceptions import Damaged
 from .models import Account, Change, Job, Message, Revision, Session, Tag
+from .packed import content_of as content_of
 
 #: A NUL as JSON writes it: after an even number of backslashes.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -29,7 +30,7 @@ class Body:
     author: str = ""
 
     def pack(self) -> bytes:
-        """Return bytes: the text's length, the text, then JSON of whatever else there is."""
+        """Return the body as ``packed`` describes it."""
         content = self.content.encode()
         rest = {
             "blocks": self.blocks,
@@ -46,11 +47,6 @@ def unpack(packed: bytes) -> Body:
     end = 4 + int.from_bytes(packed[:4], "big")
     rest = json.loads(packed[end:]) if len(packed) > end else {}
     return Body(packed[4:end].decode(), **rest)
-
-
-def content_of(packed: bytes) -> str:
-    """Return only the text of a packed body."""
-    return packed[4 : 4 + int.from_bytes(packed[:4], "big")].decode()
 
 
 def dump(value: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from chathistory import bulk, formats, keyring, records, text, workflows
 from chathistory.exceptions import Conflict, Invalid
 from chathistory.formats.base import FormatError, Problem, Transcript, Turn
+from chathistory.formats.times import from_epoch
 from chathistory.journal import Operation
 from chathistory.models import Account, Message, Session
 from chathistory.records import Body
@@ -28,8 +29,11 @@ from .planning import Naming, Outcome, Part, Plan, Planner
 from .preparing import Preparer
 from .sessions import tag_row
 
+#: What a chat is called that came in without a title (the founding document's name).
+UNTITLED = "Imported Chat"
 _KEY_VERSIONS = 1 << 30
-_BATCH = 2000  # messages of one transaction
+_BATCH = 1000  # messages of one transaction
+_HEAVY = 13  # bits: of a long message each 8,192 characters count as one more
 _AT_ONCE = 500  # ids of one query
 _FILLED = (
     *("title", "title_revision", "title_source", "indexed", "preview", "preview_revision"),
@@ -38,7 +42,7 @@ _FILLED = (
     *("last_activity", "updated_at", "version", "changed"),
 )
 
-Step = Callable[[int, int], object]
+Step = Callable[[int, int | None], object]
 
 
 @dataclass(slots=True)
@@ -57,7 +61,7 @@ class Report:
         names = ("new", "extended", "unchanged", "empty", "failed")
         totals = {f"sessions_{name}": self.count(name) for name in names}
         added = sum(one.messages for one in self.outcomes)
-        outcomes = [asdict(one) for one in self.outcomes]
+        outcomes = [one.as_dict() for one in self.outcomes]
         return {
             "dry_run": self.dry_run,
             **totals,
@@ -71,20 +75,21 @@ def import_file(
     file: BinaryIO,
     *,
     name: str = "",
+    format_name: str | None = None,
     copy: bool = False,
     dry_run: bool = False,
     once: UUID | None = None,
     step: Step | None = None,
 ) -> Report:
-    """Import every chat of a file whose format its content tells.
+    """Import every chat of a file, of the format named or else the one its content tells.
 
     Copies made under the same ``once`` are made once. ``step`` is told now and then how many
     kilobytes are read, and of how many; what it raises ends the import between two transactions.
-    Raises Invalid when the file as a whole is refused.
+    Raises Invalid when the file as a whole is refused, or there is no such format.
     """
     return import_transcripts(
         user,
-        read(file, name),
+        read(file, name, format_name),
         naming=Naming.NEW if copy else Naming.DERIVED,
         dry_run=dry_run,
         space=once if copy else None,
@@ -98,16 +103,39 @@ def _in_kilobytes(file: BinaryIO, step: Step) -> Callable[[], object]:
     return lambda: step(min(file.tell() >> 10, size), size)
 
 
-def read(file: BinaryIO, name: str = "") -> Iterator[Transcript | Problem]:
-    """Yield a file's chats; what stops the reading after whole ones came is one more problem.
+def check_format(name: str | None) -> None:
+    """Raise Invalid, naming the formats there are, where ``name`` is none of them."""
+    if name and name not in formats.FORMATS:
+        known = ", ".join(formats.FORMATS)
+        raise Invalid(_("Unknown format; one of: %(known)s.") % {"known": known}, field="format")
+
+
+def read(
+    file: BinaryIO, name: str = "", format_name: str | None = None
+) -> Iterator[Transcript | Problem]:
+    """Yield a file's chats.
+
+    Raises Invalid when the file as a whole is refused, or there is no such format.
+    """
+    check_format(format_name)
+    return judged(formats.read(file, name=name, format_name=format_name))
+
+
+def judged(items: Iterable[Transcript | Problem]) -> Iterator[Transcript | Problem]:
+    """Yield what is read; what stops the reading after whole chats came is one more problem.
+
+    A chat that came without a title is given one.
 
     Raises Invalid when the file as a whole is refused.
     """
     found = 0
     try:
-        for item in formats.read(file, name=name):
+        for item in items:
+            if isinstance(item, Transcript):
+                found += 1
+                if not (item.title or "").strip():
+                    item.title, item.title_source = UNTITLED, "auto"
             yield item
-            found += isinstance(item, Transcript)
     except FormatError as error:
         if not found:
             raise Invalid(str(error), field="file") from None
@@ -134,7 +162,8 @@ def import_transcripts(
     report = Report(dry_run)
     planner = Planner(account, naming, space)
     before: _Batch | None = None
-    with Preparer(keyring.account_keys(account).search) as preparer:
+    keyed = keyring.account_keys(account).search
+    with bulk.unmapped(Message), Preparer(keyed) as preparer:
         for parts in _batches(planner, items, report):
             if step is not None:
                 step()
@@ -155,8 +184,7 @@ def _batches(
     """Yield what one transaction is to write, about as many messages each; nothing if dry."""
     for plans in _planned(planner, items, report):
         if report.dry_run:
-            for plan in plans:
-                plan.outcome.messages = len(plan.drafts)
+            planner.promise(plans)
         else:
             yield from _parts(plans)
 
@@ -179,9 +207,13 @@ def _planned(
             plans, waiting = {}, 0
         plans[plan.uuid] = plan
         report.outcomes.append(plan.outcome)
-        waiting += len(item.turns) + 1
+        waiting += _weight(item.turns)
     planner.finish(plans.values())
     yield list(plans.values())
+
+
+def _weight(turns: Iterable[Turn]) -> int:
+    return 1 + sum(1 + (len(turn.content) >> _HEAVY) for turn in turns)
 
 
 def _parts(plans: Iterable[Plan]) -> Iterator[list[Part]]:
@@ -230,6 +262,8 @@ class _Batch:
             _write(op, parts)
         for part in parts:
             part.settle()
+        # As many as a large import brings would push out those that are in use.
+        keyring.release(self._account, [part.session for part in parts if part.session])
 
 
 def _write(op: Operation, parts: Sequence[Part]) -> None:
@@ -247,12 +281,12 @@ def _write(op: Operation, parts: Sequence[Part]) -> None:
 
 def _store(op: Operation, parts: Sequence[Part]) -> None:
     """Store the parts in their sessions, which are not yet saved."""
-    run, titles = Run(), list[Doc]()
+    run, titles, number = Run(), list[Doc](), upkeep.number(titles=True)
     times = [draft.created_at for part in parts for _turn, draft in part.kept]
     places = placing.places(op.at, times)
     for part in parts:
         _fill(op, part, run, places)
-        titles += _entitle(part)
+        titles += _entitle(part, number)
     run.insert()
     index().add(titles, titles=True)
     for part in parts:
@@ -346,8 +380,11 @@ def _describe(op: Operation, session: Session, plan: Plan) -> None:
         session.title_source = transcript.title_source
 
 
-def _entitle(part: Part) -> list[Doc]:
-    """Give a session without a title the one that came with it, or one of what is asked first."""
+def _entitle(part: Part, number: int) -> list[Doc]:
+    """Give a session without a title the one that came with it, or one of what is asked first.
+
+    Return what the index of titles is to hold of it; ``number`` is that of the index.
+    """
     session = part.session
     if session is None or session.title is not None:
         return []
@@ -360,8 +397,15 @@ def _entitle(part: Part) -> list[Doc]:
         records.set_column(session, "title", title)
     if not upkeep.is_titled(session) or (session.indexed and upkeep.is_in(session)):
         return []
-    session.indexed = upkeep.number(titles=True)
-    return [Doc(session.pk, upkeep.title_tokens(session))]
+    session.indexed = number
+    if not part.is_new:
+        return [Doc(session.pk, upkeep.title_tokens(session))]
+    return [
+        Doc(
+            session.pk,
+            upkeep.tokens_of(session.account, title or "", part.plan.transcript.metadata),
+        )
+    ]
 
 
 def _refresh(session: Session, kept: Sequence[tuple[Turn, Draft]], plan: Plan) -> None:
@@ -384,6 +428,9 @@ def _put_away(op: Operation, session: Session, transcript: Transcript) -> dict[s
         return {}
     keep = retention.trash_for(session) if verb == "delete" else None
     before, _columns = lifecycle.move(session, verb, op.at, keep)
+    archived = from_epoch(transcript.extra.get("archived_at"))
+    if verb == "archive" and archived is not None:
+        session.archived_at = min(archived, op.at)
     return before
 
 

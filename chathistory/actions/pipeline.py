@@ -6,7 +6,7 @@ indexes and journals a run of messages of one session within an Operation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -115,7 +115,7 @@ class Run:
     index: Index = field(default_factory=index)
 
     def add(
-        self, op: Operation, session: Session, drafts: Iterable[Draft], places: Iterator[int]
+        self, op: Operation, session: Session, drafts: Sequence[Draft], places: Iterator[int]
     ) -> None:
         """Add ``drafts`` in order, each at the next of ``places``.
 
@@ -123,12 +123,13 @@ class Run:
         """
         key = keyring.session_key(op.account, session)
         at_once = self.index.generations.newest if self.index.at_rest else 0
-        for draft, place in zip(drafts, places, strict=False):
+        nonces = crypto.nonces(len(drafts))
+        for draft, place, nonce in zip(drafts, places, nonces, strict=False):
             session.last_seq += 1
             parent = session.head_seq if draft.parent_seq == FOLLOW else draft.parent_seq
             session.head_seq = session.last_seq
             context = records.body_context(draft.uuid, session.uuid, draft.role, draft.revision)
-            body = crypto.seal_packed(key, draft.codec, draft.packed, context)
+            body = crypto.seal_packed(key, draft.codec, draft.packed, context, nonce)
             changed = op.record("message", draft.uuid, session=session)
             indexed = 0 if draft.deleted_at else at_once
             self.rows.append(

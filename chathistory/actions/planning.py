@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum, auto
 from typing import Any
@@ -54,7 +54,8 @@ class Naming(StrEnum):
 class Outcome:
     """What became of one chat: new, extended, unchanged, empty or failed.
 
-    ``messages`` are those added, ``reason`` is why it failed, ``note`` what is other than given.
+    ``messages`` are those added, ``reason`` is why it failed, ``note`` what is other than given;
+    ``format`` is where it comes from, and the times are those of its first and last message.
     """
 
     where: str
@@ -65,6 +66,14 @@ class Outcome:
     session_id: str | None = None
     reason: str = ""
     note: str = ""
+    format: str = ""
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        times = {"first_at": to_iso(self.first_at), "last_at": to_iso(self.last_at)}
+        return asdict(self) | times
 
     def __post_init__(self) -> None:
         """Make fit to be sent what repeats the file's own words."""
@@ -171,6 +180,8 @@ class Planner:
 
     def __init__(self, account: Account, naming: Naming, space: UUID | None = None) -> None:
         self._account, self._naming = account, naming
+        self._longest = settings.MAX_MESSAGE_LENGTH
+        self._promised: dict[UUID, dict[UUID, int]] = {}
         self._space = space or (ids.new_id() if naming == Naming.NEW else account.uuid)
 
     def begin(self, transcript: Transcript) -> Plan:
@@ -179,6 +190,9 @@ class Planner:
         names = (transcript.origin, str(own) if own else transcript.id)
         uuid = own if own and self._may_keep(own) else ids.derived_id(self._space, *names)
         outcome = Outcome(transcript.where, transcript.id, None, "new")
+        outcome.format = text.mend(transcript.origin)
+        if given := [turn.created for turn in transcript.turns if turn.created]:
+            outcome.first_at, outcome.last_at = min(given), max(given)
         plan = Plan(transcript, uuid, names, outcome)
         outcome.title, outcome.session_id = plan.title, str(uuid)
         return plan
@@ -199,11 +213,19 @@ class Planner:
         known = self._find(plans)
         now = timezone.now()
         for plan in plans:
-            own = known.get(plan.uuid, {})
+            own = known.get(plan.uuid, {}) | self._promised.get(plan.uuid, {})
             try:
                 self._look(plan, own, free.get(plan.uuid, set()), now)
             except ChatHistoryError as error:
                 plan.fail(error)
+
+    def promise(self, plans: Iterable[Plan]) -> None:
+        """Take what was planned for done, where it is only to be told what would be done."""
+        for plan in plans:
+            if plan.outcome.session_id is not None and not plan.has_failed:
+                plan.outcome.messages = len(plan.drafts)
+                found = self._promised.setdefault(plan.uuid, {})
+                found.update((draft.uuid, 0) for draft in plan.drafts)
 
     def _find(self, plans: Iterable[Plan]) -> dict[UUID, dict[UUID, int]]:
         """Look up in two queries which sessions are there, and return their messages' seqs."""
@@ -240,34 +262,39 @@ class Planner:
         transcript = plan.transcript
         if plan.session is not None and plan.session.state == State.DELETED:
             raise Conflict(_("The session is in the trash; restore it first."))
-        if not transcript.turns and plan.session is None and self._naming != Naming.KEPT:
+        is_there = plan.session is not None or plan.uuid in self._promised
+        if not transcript.turns and not is_there and self._naming != Naming.KEPT:
             plan.outcome.outcome, plan.outcome.session_id = "empty", None
             return
         _note_late(plan, now)
         _clean(transcript)
         self._draft_new(plan, known, free)
-        if plan.session is not None:
+        if is_there:
             plan.outcome.outcome = "extended" if plan.drafts else "unchanged"
 
     def _draft_new(self, plan: Plan, known: dict[UUID, int], free: set[UUID]) -> None:
-        last = plan.transcript.created
-        for turn in plan.transcript.turns:
-            uuid = self._message_id(plan, turn, known, free)
+        turns = plan.transcript.turns
+        # What has no time was said when the one before was, and what comes first before the next.
+        last = plan.transcript.created or next((one.created for one in turns if one.created), None)
+        derive = ids.derived_ids(self._space, *plan.names)
+        for turn in turns:
+            uuid = _own_id(turn, known, free) or derive(turn.id)
             last = turn.created or last
             seq = known.pop(uuid, None)
             if seq is not None:
                 plan.seqs[turn.id] = seq
                 continue
             plan.new.append(turn)
-            plan.drafts.append(_draft(turn, uuid, last))
+            plan.drafts.append(_draft(turn, uuid, last, self._longest))
 
-    def _message_id(self, plan: Plan, turn: Turn, known: dict[UUID, int], free: set[UUID]) -> UUID:
-        """Return a turn's own id once, where it may be kept: other spellings are other turns."""
-        own = _uuid(turn.id) if known or free else None
-        if own is not None and (own in known or own in free):
-            free.discard(own)
-            return own
-        return ids.derived_id(self._space, *plan.names, turn.id)
+
+def _own_id(turn: Turn, known: dict[UUID, int], free: set[UUID]) -> UUID | None:
+    """Return a turn's own id once, where it may be kept: other spellings are other turns."""
+    own = _uuid(turn.id) if known or free else None
+    if own is not None and (own in known or own in free):
+        free.discard(own)
+        return own
+    return None
 
 
 def _uuid(value: str) -> UUID | None:
@@ -308,32 +335,31 @@ def _clean(transcript: Transcript) -> None:
     transcript.metadata = clean_metadata(_mended(own), _METADATA)
 
 
-def _draft(turn: Turn, uuid: UUID, created: datetime | None) -> Draft:
-    content = _text(turn, turn.content)
+def _draft(turn: Turn, uuid: UUID, created: datetime | None, longest: int) -> Draft:
+    content = _text(turn, turn.content, longest)
     body = Body(
         content,
-        _mended(turn.blocks),
-        _mended(turn.metadata),
-        _mended(turn.raw),
+        turn.blocks and _mended(turn.blocks),
+        turn.metadata and _mended(turn.metadata),
+        turn.raw and _mended(turn.raw),
         text.mend(turn.author),
     )
     status = turn.status if turn.status in _STATUSES else Message.Status.COMPLETE
     draft = Draft(turn.role, body, uuid, None, status, turn.tokens, created)
     draft.edited_at, draft.deleted_at = turn.edited, turn.deleted
-    draft.revision = max(turn.revision or 1, 1 + _earlier(turn))
+    draft.revision = max(turn.revision or 1, 1 + _earlier(turn, longest))
     return draft
 
 
-def _earlier(turn: Turn) -> int:
+def _earlier(turn: Turn, longest: int) -> int:
     """Number a turn's earlier texts where the source does not; return the last number."""
     for number, old in enumerate(turn.revisions, start=1):
         old.setdefault("revision", number)
-        old["content"] = _text(turn, old["content"])
+        old["content"] = _text(turn, old["content"], longest)
     return max((old["revision"] for old in turn.revisions), default=0)
 
 
-def _text(turn: Turn, content: str) -> str:
-    limit = settings.MAX_MESSAGE_LENGTH
+def _text(turn: Turn, content: str, limit: int) -> str:
     if len(content) > limit:
         where = text.shorten(turn.id, _NAMED)
         raise LimitExceeded(_("Characters of a message"), limit, len(content), field=where)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import current_process, get_context
+from subprocess import Popen
 from types import TracebackType
+from typing import IO
 
-from chathistory.search.prepare import Prepared, prepare
+from chathistory import beside, frames
+from chathistory.search.prepare import Body, answers, ask
 from chathistory.search.tokens import Keyed
 
 from .pipeline import Draft
@@ -22,7 +22,9 @@ class Preparer:
 
     def __init__(self, keyed: Keyed) -> None:
         self._keyed = keyed
-        self._pool: ProcessPoolExecutor | None = None
+        self._child: Popen[bytes] | None = None
+        self._is_alone = False
+        self._waiting: Sequence[Draft] | None = None
 
     def __enter__(self) -> Preparer:
         return self
@@ -33,37 +35,65 @@ class Preparer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        self._stop()
 
     def go_beside(self) -> None:
-        """Start the process, once; a worker process may not have children and goes on alone."""
-        if self._pool is None and not current_process().daemon:
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        """Start the process, once; where none can be started, or it was killed, go on alone."""
+        if self._child is None and not self._is_alone:
+            try:
+                self._child = beside.start("chathistory.search.prepare")
+            except OSError:
+                self._is_alone = True
+                return
+            self._tell(lambda pipe: frames.send(pipe, self._keyed.key))
 
     def begin(self, drafts: Sequence[Draft]) -> Callable[[], None]:
         """Return what is to be called before ``drafts`` are stored."""
-        if self._pool is None:
+        # What is asked comes back first: else both might wait for the other to read.
+        self._collect()
+        if self._child is None:
             return lambda: self.now(drafts)
-        bodies = [draft.body.pack() for draft in drafts]
-        texts = ["" if draft.deleted_at else draft.body.content for draft in drafts]
-        try:
-            found = self._pool.submit(prepare, self._keyed.key, bodies, texts)
-        except BrokenProcessPool:
-            return lambda: self.now(drafts)
-        return lambda: self._take(drafts, found)
+        self._waiting = drafts
+        self._tell(lambda pipe: ask(pipe, map(_asked, drafts)))
+        return lambda: self._collect(drafts)
 
     def now(self, drafts: Sequence[Draft]) -> None:
         """Prepare ``drafts`` in this process."""
         for draft in drafts:
             draft.prepare(self._keyed)
 
-    def _take(self, drafts: Sequence[Draft], found: Future[list[Prepared]]) -> None:
-        try:
-            prepared = found.result()
-        except BrokenProcessPool:  # it was killed: nothing is lost but time
-            self.now(drafts)
+    def _collect(self, wanted: Sequence[Draft] | None = None) -> None:
+        """Take in what the process was asked, if that is what is wanted."""
+        drafts = self._waiting
+        if drafts is None or (wanted is not None and wanted is not drafts):
             return
-        for draft, (codec, packed, index) in zip(drafts, prepared, strict=True):
-            draft.codec, draft.packed, draft.index = codec, packed, index
+        self._waiting = None
+        try:
+            self._take(drafts)
+        except EOFError:  # it was killed: nothing is lost but time
+            self._stop()
+            self.now(drafts)
+
+    def _take(self, drafts: Sequence[Draft]) -> None:
+        if self._child is None or self._child.stdout is None:
+            raise EOFError
+        for draft, answer in zip(drafts, answers(self._child.stdout), strict=True):
+            draft.codec, draft.packed, draft.index = answer
             draft.count()
+
+    def _tell(self, tell: Callable[[IO[bytes]], None]) -> None:
+        if self._child is not None and self._child.stdin is not None:
+            try:
+                tell(self._child.stdin)
+            except OSError:
+                self._stop()
+
+    def _stop(self) -> None:
+        self._is_alone = True
+        if self._child is not None:
+            beside.stop(self._child)
+            self._child = None
+
+
+def _asked(draft: Draft) -> Body:
+    return draft.body.pack(), not draft.deleted_at

@@ -30,9 +30,21 @@ class Upload(Protocol):
     name: str | None
 
 
-def take_in(user: Any, upload: Upload, *, copy: bool = False, dry_run: bool = False) -> Job:
-    """Queue the import of a file in the spool, which from now on belongs to the job."""
+def take_in(
+    user: Any,
+    upload: Upload,
+    *,
+    format_name: str | None = None,
+    copy: bool = False,
+    dry_run: bool = False,
+) -> Job:
+    """Queue the import of a file in the spool, which from now on belongs to the job.
+
+    Raises Invalid where there is no such format.
+    """
+    exchange.check_format(format_name)
     arguments = {"file": upload.name or "", "copy": copy, "dry_run": dry_run}
+    arguments |= {"format": format_name} if format_name else {}
     key = {"key": upload.key.hex()}
     return jobs.enqueue(accounts.of(user), "import", arguments | key, uuid=upload.uuid)
 
@@ -44,7 +56,8 @@ def _import(work: Work) -> dict[str, Any]:
     if "key" not in given:
         raise Conflict(_("The site stopped meanwhile, and the file is gone: upload it again."))
     with spool.open_file(work.uuid, bytes.fromhex(given["key"])) as file:
-        items = watched(exchange.read(file, given["file"]), file, work.step)
+        read = exchange.read(file, given["file"], given.get("format"))
+        items = watched(read, file, work.step)
         if given["copy"]:
             items = _copies(items, work.uuid)
         return exchange.import_transcripts(user, items, dry_run=given["dry_run"]).as_dict()

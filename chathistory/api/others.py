@@ -141,7 +141,7 @@ def _facets(found: Facets) -> dict[str, Any]:
 
 
 class ImportView(View):
-    """Bring chats in from ChatGPT or from our own export."""
+    """Bring chats in from another product's export or from our own."""
 
     largest = "file"
     forms = {"POST": serializers.Import}
@@ -165,16 +165,19 @@ class ImportView(View):
         values = parsed(serializers.Import, request)
         file = values["file"]
         options = {"copy": values["copy"], "dry_run": values["dry_run"]}
+        given = values.get("format")
+        exchange.check_format(given)
         if isinstance(file, SealedUpload):
-            job = transfers.take_in(request.user, file, **options)
+            job = transfers.take_in(request.user, file, format_name=given, **options)
             file.is_kept = True
             return Response(job_json(job), status=202)
 
         def work() -> dict[str, Any]:
-            return exchange.import_file(request.user, file, **options).as_dict()
+            report = exchange.import_file(request.user, file, format_name=given, **options)
+            return report.as_dict()
 
         account = accounts.of(request.user)
-        job = jobs.run(account, "import", {"file": file.name, **options}, work)
+        job = jobs.run(account, "import", {"file": file.name, "format": given, **options}, work)
         return Response(job_json(job), status=201)
 
 

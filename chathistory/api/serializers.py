@@ -133,9 +133,10 @@ class JobCreate(Strict):
 
 
 class Import(Strict):
-    """A file of chats: ChatGPT's conversations.json or zip, or our own JSON."""
+    """A file of chats, and of what format it is where its content is not to tell."""
 
     file = serializers.FileField()
+    format = serializers.CharField(required=False)
     copy = serializers.BooleanField(default=False)
     dry_run = serializers.BooleanField(default=False)
 

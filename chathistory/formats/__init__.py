@@ -6,55 +6,45 @@ each chat that is whole and a Problem for each that is not. `native.write` is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from typing import BinaryIO
 
-from chathistory.formats import archive, chatgpt, native
+from chathistory.formats import archive, manifest
 from chathistory.formats.base import FormatError, Malformed, Problem, Transcript, Turn
 from chathistory.formats.jsonstream import Item, JsonStream
+from chathistory.formats.jsonvalue import MAX_DEPTH
+from chathistory.formats.registry import ARRAYS, FORMATS, Format, format_of, named
 
 __all__ = ["FORMATS", "Format", "FormatError", "Problem", "Transcript", "Turn", "read"]
 
 _PEEK = 20  # items looked at before a file counts as unknown
-_IDS = ("conversation_id", "session_id", "id", "uuid")
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One kind of file. `items` is what a path in it begins with, such as `conversations[3]`."""
-
-    description: str
-    items: str
-    recognises: Callable[[Any, dict[str, Any]], bool]
-    read: Callable[[Any, str], Transcript]
-
-
-FORMATS: dict[str, Format] = {
-    "native": Format("our own JSON", "sessions", native.recognises, native.dict_to_transcript),
-    "chatgpt": Format(
-        "ChatGPT's conversations.json", "conversations", chatgpt.recognises, chatgpt.read
-    ),
-}
-
-
-def read(file: BinaryIO, *, name: str = "") -> Iterator[Transcript | Problem]:
+def read(
+    file: BinaryIO, *, name: str = "", format_name: str | None = None
+) -> Iterator[Transcript | Problem]:
     """Yield the chats of `file` (seekable, binary, plain or zipped), and what is wrong with it.
 
-    `name` is only repeated in messages. FormatError (at the first step, or later for an
-    archive that turns out to be a bomb) means that the whole file is to be refused.
+    `name` is only repeated in messages; `format_name` is believed instead of what is in the file.
+    FormatError (at the first step, or later for an archive that turns out to be a bomb) means that
+    the whole file is to be refused, or that there is no such format.
     """
+    given = named(format_name) if format_name else None
     try:
         for source in archive.sources(file):
-            yield from _source(source)
+            yield from _source(source, given)
+        for absent in manifest.absent(file):
+            yield Problem(absent, None, None, "is named by the manifest, but not in the archive")
     except FormatError as error:
         raise type(error)(f"{name}: {error}" if name else str(error)) from error
 
 
-def _source(source: archive.Source) -> Iterator[Transcript | Problem]:
+def _source(source: archive.Source, given: Format | None) -> Iterator[Transcript | Problem]:
     """Read one file; one of several that is no chats is a Problem, not the end."""
     try:
-        for result in _read(source):
+        for result in _read(source, given):
             result.where = f"{source.name}: {result.where}" if source.name else result.where
             yield result
     except FormatError as error:
@@ -68,15 +58,26 @@ def _source(source: archive.Source) -> Iterator[Transcript | Problem]:
         yield Problem(where, None, None, f"the archive is damaged: {source.damage}")
 
 
-def _read(source: archive.Source) -> Iterator[Transcript | Problem]:
-    stream = JsonStream(source.file)
+def _read(source: archive.Source, given: Format | None) -> Iterator[Transcript | Problem]:
+    stream = JsonStream(source.file, ARRAYS)
     items = iter(stream)
     seen: list[Item | Problem] = []
-    kind = _recognise(stream, items, seen)
-    while seen:
-        yield _one(kind, seen.pop(0))
-    for item in items:
-        yield _one(kind, item)
+    kind = given or _recognise(stream, items, seen)
+    try:
+        yield from kind.gather(_placed(kind, item) for item in chain(seen, items))
+    except Malformed as error:
+        yield Problem(error.path, None, None, error.reason)
+
+
+def _placed(kind: Format, item: Item | Problem) -> Item | Problem:
+    """An item that is not deeper than its format's readers go; of a problem, where it is."""
+    if isinstance(item, Item):
+        if kind.is_deep or not item.is_deep:
+            return item
+        item = Problem(
+            f"[{item.index}]", None, None, f"is nested more than {MAX_DEPTH} levels deep"
+        )
+    return replace(item, where=f"{kind.items}{item.where}" if item.where else "the file")
 
 
 def _recognise(
@@ -86,17 +87,13 @@ def _recognise(
     for item in items:
         seen.append(item)
         value = item.value if isinstance(item, Item) else None
-        if found := _format_of(value, stream.header):
+        if found := format_of(value, stream.header):
             return found
         if len(seen) == _PEEK:
             break
-    if found := _format_of(None, stream.header):
+    if found := format_of(None, stream.header):
         return found
     raise FormatError(_why_unknown(seen))
-
-
-def _format_of(value: Any, header: dict[str, Any]) -> Format | None:
-    return next((kind for kind in FORMATS.values() if kind.recognises(value, header)), None)
 
 
 def _why_unknown(seen: list[Item | Problem]) -> str:
@@ -107,17 +104,3 @@ def _why_unknown(seen: list[Item | Problem]) -> str:
         return f"No chat in the file could be read: the first {first.reason}."
     known = ", ".join(kind.description for kind in FORMATS.values())
     return f"The file is JSON, but not chats of a known format. Known are: {known}."
-
-
-def _one(kind: Format, item: Item | Problem) -> Transcript | Problem:
-    if isinstance(item, Problem):
-        return replace(item, where=f"{kind.items}{item.where}" if item.where else "the file")
-    where = f"{kind.items}[{item.index}]"
-    try:
-        return kind.read(item.value, where)
-    except Malformed as error:
-        value = item.value if isinstance(item.value, dict) else {}
-        given = (value.get(key) for key in _IDS)
-        chat = next((text for text in given if isinstance(text, str)), None)
-        title = value.get("title")
-        return Problem(error.path, chat, title if isinstance(title, str) else None, error.reason)

@@ -26,17 +26,19 @@ MAX_TOTAL = 2 << 30  # bytes out of one archive
 _MAX_DIRECTORY = MAX_ENTRIES * 256  # bytes
 _MAX_METADATA = 1 << 16  # bytes
 _FREE = 1 << 20  # bytes that may come out before the ratio is asked
+_OURS = re.compile(r"(?:.*/)?sessions/[^/]+\.json")
 _WANTED = (  # the first that matches anything is read, in the order of the names
     re.compile(r"(?:.*/)?conversations\.json"),
     re.compile(r"(?:.*/)?conversations-\d{1,6}\.json"),
-    re.compile(r"(?:.*/)?sessions/[^/]+\.json"),
+    _OURS,
+    re.compile(r"(?:.*/)?My ?Activity\.json"),
+    re.compile(r"(?!__MACOSX/).*\.jsonl?"),
 )
 _KINDS = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"GIF8": "a GIF image",
     b"%PDF": "a PDF document",
-    b"SQLite format 3": "an SQLite database",
     b"\x1f\x8b": "packed with gzip",
     b"BZh": "packed with bzip2",
     b"\xfd7zXZ": "packed with xz",
@@ -46,6 +48,8 @@ _KINDS = {
     b"MZ": "a program",
     b"<": "HTML or XML",
 }
+_PLAIN = (0, stat.S_IFREG, stat.S_IFDIR)  # kinds of files, where one is told
+_DATABASE = b"SQLite format 3\0"
 _END = b"PK\x05\x06"
 _ZIP = (b"PK\x03\x04", _END)
 _IN_ZIP64 = 0xFFFFFFFF
@@ -80,6 +84,11 @@ def sources(file: BinaryIO) -> Iterator[Source]:
     if start.startswith(_ZIP):
         yield from _zipped(file)
         return
+    if start == _DATABASE:
+        raise FormatError(
+            "The file is an SQLite database, which is not taken from an upload: who runs the site"
+            " can bring its chats in with the command chat_import FILE --user NAME."
+        )
     for magic, kind in _KINDS.items():
         if start.startswith(magic):
             raise FormatError(f"The file is {kind}, not an export of chats.")
@@ -95,7 +104,7 @@ def sessions(file: BinaryIO) -> tuple[int, int]:
     if not file.read(4).startswith(_ZIP):
         return 0, 0
     with zipfile.ZipFile(file) as archive:
-        held = sum(_WANTED[-1].fullmatch(info.filename) is not None for info in archive.infolist())
+        held = sum(_OURS.fullmatch(info.filename) is not None for info in archive.infolist())
         return _said(archive), held
 
 
@@ -118,6 +127,7 @@ def _zipped(file: BinaryIO) -> Iterator[Source]:
         with zipfile.ZipFile(file) as archive:
             meter = _Meter(file.seek(0, io.SEEK_END))
             chats = _chats(archive.infolist())
+            meter.promise(sum(info.file_size for info in chats))
             for info in chats:
                 name = _printable(info.filename) if len(chats) > 1 else ""
                 crc = info.CRC
@@ -151,15 +161,16 @@ def _chats(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     for info in entries:
         if reason := _distrust(info):
             raise FormatError(f"The zip archive is refused: {_printable(info.filename)} {reason}.")
+    if len({info.filename for info in entries}) < len(entries):
+        raise FormatError("The zip archive is refused: it holds two files of one name.")
     for pattern in _WANTED:
         found = [info for info in entries if pattern.fullmatch(info.filename)]
-        if len({info.filename for info in found}) < len(found):
-            raise FormatError("The zip archive is refused: it holds two files of one name.")
         if found:
             return sorted(found, key=lambda info: (len(info.filename), info.filename))
     raise FormatError(
-        "The zip archive holds no chats: no conversations.json, conversations-000.json or"
-        " sessions/*.json is in it (archives inside archives are not opened)."
+        "The zip archive holds no chats: no conversations.json, conversations-000.json,"
+        " sessions/*.json or other .json or .jsonl is in it (archives inside archives are not"
+        " opened)."
     )
 
 
@@ -171,8 +182,8 @@ def _distrust(info: zipfile.ZipInfo) -> str:
         return "has an absolute name"
     if ".." in re.split(r"[/\\]", info.orig_filename):
         return "has a name that points outside"
-    if stat.S_ISLNK(info.external_attr >> 16):
-        return "is a link"
+    if stat.S_IFMT(info.external_attr >> 16) not in _PLAIN:
+        return "is a link, or no plain file"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "is packed by a method that is not supported"
     if info.file_size > max(_FREE, MAX_RATIO * info.compress_size):
@@ -193,9 +204,13 @@ class _Meter:
 
     def count(self, amount: int) -> None:
         self.total += amount
-        if self.total > MAX_TOTAL:
+        self.promise(self.total)
+
+    def promise(self, total: int) -> None:
+        """Refuse what is too much already by what the archive says: no entry gives more."""
+        if total > MAX_TOTAL:
             raise TooMuch(f"The zip archive unpacks to more than {MAX_TOTAL >> 30} GiB.")
-        if self.total > max(_FREE, MAX_RATIO * self.size):
+        if total > max(_FREE, MAX_RATIO * self.size):
             raise TooMuch(f"The zip archive unpacks to more than {MAX_RATIO} times its size.")
 
 

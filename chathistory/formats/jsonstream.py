@@ -19,15 +19,19 @@ from chathistory.formats.window import Readable, Window
 
 MAX_PROBLEMS = 10_000  # of one file; a report any longer helps nobody
 _NEXT_LINE = re.compile(r"\n\{")
-_IDS = ("conversation_id", "session_id", "id", "uuid")
+_IDS = ("conversation_id", "session_id", "conversationId", "id", "uuid")
 
 
 @dataclass(slots=True)
 class Item:
-    """One value of the file and its place in the list, counted from 0."""
+    """One value of the file and its place in the list, counted from 0.
+
+    `is_deep`: it is a chain of messages within messages, of more levels than most code can walk.
+    """
 
     index: int
     value: Any
+    is_deep: bool = False
 
 
 class JsonStream:
@@ -51,7 +55,7 @@ class JsonStream:
         self._window = Window(file)
         self._values = Values(self._window, max_depth, max_item)
         self._resync = Resync(self._values)
-        self._streamed = False
+        self._streamed = self._is_deep = False
         self._lost = False  # what follows cannot be read, and a Problem has said so
 
     def __iter__(self) -> Iterator[Item | Problem]:
@@ -99,7 +103,7 @@ class JsonStream:
         except Bad as error:
             return self._recover(index, error)
         self._resync.learn(value)
-        return Item(index, value)
+        return Item(index, value, self._values.was_deep)
 
     def _recover(self, index: int, error: Bad) -> Problem:
         """Name the item and move to the next one, or say that nothing behind it can be read."""
@@ -123,7 +127,7 @@ class JsonStream:
             else:
                 if self._streamed:
                     return
-                yield Item(index, value)
+                yield Item(index, value, self._values.was_deep if index else self._is_deep)
             index += 1
 
     def _next_line(self, index: int, error: Bad) -> Problem:
@@ -148,7 +152,8 @@ class JsonStream:
                 self.header, self._streamed = members, True
                 yield from self._list()
             else:
-                members[key] = values.take()
+                members[key] = values.take(key)
+                self._is_deep |= values.was_deep
         window.pos += 1
         return members
 
@@ -158,6 +163,8 @@ class JsonStream:
         if not isinstance(key, str) or window.peek() != ":":
             place = window.byte()
             raise Bad(f"is not JSON at byte {place:,}: expected a name and a colon", members)
+        if key in members:
+            raise Bad(f"holds the name {key[:60]!r} twice in one object", members)
         window.pos += 1
         return key
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NoReturn
+from typing import Any
 
+from chathistory.formats import deep
 from chathistory.formats.window import Window
 
-MAX_DEPTH = 200  # nested lists and objects: later code must be able to walk them too
+MAX_DEPTH = 200  # nested lists and objects: later code must be able to walk them too; see deep.py
 MAX_ITEM = 64 << 20  # characters of one value held in memory
 
 _UNFINISHED = re.compile(  # what a cut may leave of a token, behind the place of the error
@@ -45,11 +46,7 @@ class Bad(ValueError):
         self.sound = self.passed = self.cut = False
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"holds {name}, which is not JSON")
-
-
-_decode = json.JSONDecoder(strict=False, parse_constant=_refuse_constant).raw_decode
+_decode = deep.DECODER.raw_decode
 
 
 class Values:
@@ -60,16 +57,20 @@ class Values:
         self.window = window
         self.max_depth = max_depth
         self.max_item = max_item
+        self.was_deep = False  # whether the value taken last is a chain of more levels
 
-    def take(self) -> Any:
-        """Return the next value and step over it; raise Bad, behind it if its end is certain."""
+    def take(self, name: str | None = None) -> Any:
+        """Return the next value and step over it; raise Bad, behind it if its end is certain.
+
+        ``name`` is what it is called in the object that is the whole file.
+        """
         try:
             value, end = self.measure()
         except Bad as error:
             if error.sound:
                 self._pass(error)
             raise
-        self._check(value, end)
+        self._check(value if name is None else {name: value}, end)
         self.window.pos = end
         return value
 
@@ -82,12 +83,27 @@ class Values:
                 value, end = _decode(window.text, window.pos)
             except json.JSONDecodeError as error:
                 self._judge(error)
-            except (ValueError, RecursionError) as error:
+            except RecursionError as error:
+                if found := self._deep(error):
+                    return found
+            except ValueError as error:
                 raise self._refused(error) from error
             else:
                 if end < len(window.text) or window.ended or window.text[end - 1] in '}]"':
                     return value, end
             self._grow()
+
+    def _deep(self, error: RecursionError) -> tuple[Any, int] | None:
+        """Read what is too deep for the scanner; None where it is not yet whole."""
+        window = self.window
+        if len(window.text) - window.pos > deep.MOST:
+            raise self._refused(error) from error
+        try:
+            return deep.decode(window.text, window.pos, self.max_depth)
+        except deep.Torn:
+            return None
+        except (ValueError, RecursionError):
+            raise self._refused(error) from error
 
     def skip(self) -> None:
         """Step over one value by counting brackets, whatever stands between them; or Bad."""
@@ -174,16 +190,8 @@ class Values:
     def _too_deep(self, value: Any, end: int) -> bool:
         """Tell whether `value` is too deep; brackets are counted first, as that is cheap."""
         text, start = self.window.text, self.window.pos
+        self.was_deep = False
         if text.count("{", start, end) + text.count("[", start, end) <= self.max_depth:
             return False
-        level = [value]
-        for _ in range(self.max_depth):
-            level = [
-                inner
-                for outer in level
-                for inner in (outer.values() if type(outer) is dict else outer)
-                if type(inner) is dict or type(inner) is list
-            ]
-            if not level:
-                return False
-        return True
+        self.was_deep = deep.is_deeper([value], self.max_depth)
+        return self.was_deep and not deep.is_spine(value, self.max_depth)

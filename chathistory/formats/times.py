@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -16,11 +17,12 @@ def from_epoch(value: Any) -> datetime | None:
     """Seconds since 1970 (number or text), or an ISO stamp; None if before 1970 or not a time."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    moment: datetime | None = None
     try:
         moment = datetime.fromtimestamp(float(value), UTC)
     except (ValueError, OverflowError, OSError):
-        return from_iso(value) if isinstance(value, str) else None
-    return moment if moment.timestamp() >= 0 and moment < _LAST else None
+        moment = from_iso(value) if isinstance(value, str) else None
+    return moment if moment is not None and _FIRST <= moment < _LAST else None
 
 
 def from_iso(text: str) -> datetime | None:

@@ -11,7 +11,8 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import chain, pairwise
+from itertools import chain, islice
+from operator import add
 from threading import Lock
 from typing import cast
 from weakref import WeakSet
@@ -90,7 +91,8 @@ _ASCII_WORDS = bytes(code if _PLAIN.match(chr(code)) else 32 for code in range(1
 _ASCII = bytes(range(128))
 LONGEST = 256  # characters of a word that still count; a longer one is found by its beginning
 _SHORT, _PAIRS = 5, 4_096  # characters of a word that makes pairs; buckets that pairs fall into
-_CODES = 100_000  # words whose code is remembered
+_ALONE = 2 * _PAIRS  # the number of a word that makes no pairs
+_CODES = 20_000  # words whose code is remembered
 
 
 def words(text: str) -> list[str]:
@@ -171,16 +173,19 @@ def pairs(words: Sequence[str]) -> set[str]:
     Phrases of short words are the dear ones: those words stand in most texts. Pairs share a few
     thousand forms, so a text that has the form need not have the pair.
     """
-    return set(map(_pair_form, _buckets(words)))
+    return {_pair_form(sum_ % _PAIRS) for sum_ in _sums(words) if sum_ < _ALONE}
 
 
 class _Codes(dict[str, int]):
-    """A number for each short word met before, 0 for one that makes no pairs, -1 for no word."""
+    """A number for each short word met before, one beyond all for what makes no pairs.
+
+    -1 for no word. A pair's number is found by sums of small numbers, in C.
+    """
 
     def __missing__(self, word: str) -> int:
         folded = fold(word)
         paired = len(folded) <= _SHORT and not IS_CJK.search(folded)
-        code = crc32(folded.encode("utf-8", "replace")) | 1 if paired else 0
+        code = (crc32(folded.encode("utf-8", "replace")) | 1) % _PAIRS if paired else _ALONE
         code = code if folded else -1  # a lone accent
         if len(self) >= _CODES:
             self.clear()
@@ -190,13 +195,19 @@ class _Codes(dict[str, int]):
 
 
 _codes = _Codes()
+#: By a word's code what it adds to the number of a pair that it begins.
+_firsts = [31 * code % _PAIRS for code in range(_PAIRS)] + [0] * (_ALONE - _PAIRS) + [_ALONE]
 
 
-def _buckets(words: Iterable[str]) -> set[int]:
+def _sums(words: Iterable[str]) -> set[int]:
+    """Return a number for each two words that follow each other: a bucket by its rest.
+
+    From ``_ALONE`` on one that is none, for one of the two is not short.
+    """
     codes = list(map(_codes.__getitem__, words))
     if -1 in codes:
         codes = [code for code in codes if code != -1]
-    return {(31 * a + b) % _PAIRS for a, b in pairwise(codes) if a and b}
+    return set(map(add, map(_firsts.__getitem__, codes), islice(codes, 1, None)))
 
 
 def _pair_form(bucket: int) -> str:
@@ -233,7 +244,24 @@ class _Cache:
             self._owners.add(owner)
 
 
-_cache = _Cache(200_000)
+_cache = _Cache(40_000)
+
+
+def _token(key: bytes, form: str) -> str:
+    return hashlib.blake2b(form.encode("utf-8", "replace"), digest_size=6, key=key).hexdigest()
+
+
+class _Pairs(dict[int, str]):
+    """By the number of a pair its token, empty for what is none; some ten thousand at most."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._key = key
+
+    def __missing__(self, number: int) -> str:
+        form = _pair_form(number % _PAIRS)
+        token = self[number] = _token(self._key, form) if number < _ALONE else ""
+        return token
 
 
 class Keyed:
@@ -242,12 +270,11 @@ class Keyed:
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.seen: dict[str, str] = {}
-        self._pairs: dict[int, str] = {}
+        self._pairs = _Pairs(key)
 
     def token(self, form: str) -> str:
         """Return the token of one folded form."""
-        text = form.encode("utf-8", "replace")
-        return hashlib.blake2b(text, digest_size=6, key=self.key).hexdigest()
+        return _token(self.key, form)
 
     def tokens(self, forms_: Iterable[str]) -> list[str]:
         """Return the distinct tokens of ``forms_``, sorted."""
@@ -259,14 +286,8 @@ class Keyed:
         found = set(said)
         known = list(map(self.seen.get, found))
         tokens = self._learn(found) if None in known else cast("list[str]", known)
-        distinct = set(" ".join(tokens).split()).union(map(self._pair, _buckets(said)))
-        return " ".join(sorted(distinct))
-
-    def _pair(self, bucket: int) -> str:
-        token = self._pairs.get(bucket)
-        if token is None:
-            token = self._pairs[bucket] = self.token(_pair_form(bucket))
-        return token
+        tokens += map(self._pairs.__getitem__, _sums(said))
+        return " ".join(sorted(set(" ".join(tokens).split())))
 
     def _learn(self, found: set[str]) -> list[str]:
         _cache.make_room(self, len(found.difference(self.seen)))

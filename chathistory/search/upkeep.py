@@ -84,8 +84,14 @@ def title_tokens(session: Session) -> str:
     Those of its title, and unless that went in alone of the texts in its metadata. Raises Damaged.
     """
     title = records.title_of(session) if session.title is not None else ""
-    found = text.strings(records.metadata_of(session)) if session.indexed % 2 == 0 else ()
-    return keyring.account_keys(session.account).search.of_text("\n".join([title, *found]))
+    metadata = records.metadata_of(session) if session.indexed % 2 == 0 else {}
+    return tokens_of(session.account, title, metadata)
+
+
+def tokens_of(account: Account, title: str, metadata: dict[str, Any]) -> str:
+    """Return the tokens that a session with this title and these metadata is found by."""
+    found = "\n".join([title, *text.strings(metadata)])
+    return keyring.account_keys(account).search.of_text(found)
 
 
 def whole_title(session: Session) -> tuple[str | None, bool]:

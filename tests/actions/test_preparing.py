@@ -53,8 +53,7 @@ def test_a_killed_process_costs_nothing_but_time(expected: list[tuple[object, ..
     with Preparer(KEYED) as preparer:
         preparer.go_beside()
         preparer.begin(first)()
-        assert preparer._pool is not None
-        for child in preparer._pool._processes:
-            os.kill(child, signal.SIGKILL)
+        assert preparer._child is not None
+        os.kill(preparer._child.pid, signal.SIGKILL)
         preparer.begin(second)()
     assert prepared(second) == expected

@@ -9,7 +9,7 @@ import pytest
 
 from chathistory import ids, spool
 from chathistory.actions import accounts, jobs, transfers, working
-from chathistory.exceptions import NotAllowed, NotFound
+from chathistory.exceptions import Invalid, NotAllowed, NotFound
 from chathistory.models import Job, Message, Session
 from tests.actions.kinds import ended
 
@@ -54,6 +54,22 @@ def export(count=3):
 
 def is_there(file):
     return (spool.folder() / f"{file.uuid}.spool").exists()
+
+
+def test_malformed_a_format_that_is_none_is_refused_before_the_file_is_taken(alice):
+    file = export()
+    with pytest.raises(Invalid) as refused:
+        transfers.take_in(alice, file, format_name="docx")
+    assert refused.value.field == "format"
+    assert is_there(file)
+    assert not Job.objects.exists()
+
+
+def test_happy_the_job_believes_the_format_that_is_said(alice):
+    job = transfers.take_in(alice, export(2), format_name="claude")
+    working.perform(job.uuid)
+    _state, result = ended(job)
+    assert result["sessions_failed"] == 2
 
 
 def test_happy_its_chats_come_in_and_the_file_goes(alice):

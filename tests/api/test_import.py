@@ -54,6 +54,18 @@ def test_a_zip_and_a_byte_order_mark_will_do(api: Api) -> None:
     assert api.upload("export.zip", buffer.getvalue()).json()["result"]["sessions_new"] == 1
 
 
+def test_the_format_may_be_said(api: Api) -> None:
+    said = b'{"role": "user", "content": "hi"}\n'
+    report = api.upload("x.json", said, format="openai").json()["result"]
+    assert (report["sessions_new"], report["messages_added"]) == (1, 1)
+    report = api.upload("x.json", export(), format="claude").json()["result"]
+    assert (report["sessions_new"], report["sessions_failed"]) == (0, 1)
+    with unchanged():
+        answer = api.upload("x.json", export(), format="docx")
+        problem(answer, 400, "invalid", "format")
+        assert "native, chatgpt, claude" in answer.json()["detail"]
+
+
 def test_a_dry_run_only_says_what_would_come(api: Api) -> None:
     report = api.upload("x.json", export(), dry_run="true").json()["result"]
     assert (report["dry_run"], report["sessions_new"]) == (True, 1)

@@ -95,6 +95,8 @@ def test_reading_in_trickles_changes_nothing() -> None:
 BROKEN = {
     "nan": ('"title":"y","body":NaN', "holds NaN"),
     "infinity": ('"title":"y","body":[-Infinity]', "holds -Infinity"),
+    "twice": ('"title":"y","body":{"a":1,"b":2,"a":1}', "the name 'a' twice"),
+    "too large": ('"title":"y","body":-1e999', "too large a number"),
     "deep": ('"title":"y","body":' + "[" * 300 + "]" * 300, "nested more than 200"),
     "deeper": ('"title":"y","body":' + '{"a":' * 90_000 + "1" + "}" * 90_000, "nested more than"),
     "digits": ('"title":"y","body":' + "9" * 5000, "more digits than"),
@@ -141,8 +143,10 @@ def test_lone_surrogates_and_control_characters_survive() -> None:
     assert items('["a\nb\tc"]') == (["a\nb\tc"], [])
 
 
-def test_the_last_of_two_equal_names_wins() -> None:
-    assert items('[{"a":1,"a":2}]') == ([{"a": 2}], [])
+def test_of_two_equal_names_none_is_chosen() -> None:
+    values, problems = items('[{"a":1,"a":2},{"a":3}]')
+    assert values == [{"a": 3}]
+    assert [problem.reason for problem in problems] == ["holds the name 'a' twice in one object"]
 
 
 def test_a_bom_is_no_obstacle() -> None:

@@ -22,6 +22,16 @@ def test_the_formats_are_named() -> None:
     assert {name: kind.items for name, kind in FORMATS.items()} == {
         "native": "sessions",
         "chatgpt": "conversations",
+        "claude": "conversations",
+        "openwebui": "chats",
+        "librechat": "conversations",
+        "aistudio": "prompts",
+        "gemini": "records",
+        "claude-code": "lines",
+        "codex": "lines",
+        "sharegpt": "chats",
+        "chatbotui": "history",
+        "openai": "items",
     }
 
 
@@ -39,7 +49,7 @@ def test_the_first_item_need_not_be_a_chat() -> None:
 
 def test_other_json_is_refused_with_what_is_known() -> None:
     for name in ("catalog.json", "representatives/corpus-manifest.json"):
-        with pytest.raises(FormatError, match="our own JSON, ChatGPT"):
+        with pytest.raises(FormatError, match="our own JSON or JSONL, ChatGPT"):
             list(read(fixture(f"polylogue/schemas/chatgpt/{name}")))
 
 
