@@ -29,10 +29,9 @@ def read(value: Any, where: str) -> Transcript:
     rows = enumerate(messages)
     turns = [_turn(at, one, f"{where}.messages[{at}]", model) for at, one in rows]
     title = loose.text(value.get("name"))
-    identity = value.get("id")
     return Transcript(
         origin="chatbotui",
-        id=str(identity) if isinstance(identity, str | int) else loose.digest(value),
+        id=loose.identity(value.get("id")) or loose.digest(value),
         title=title,
         turns=loose.chain(turns),
         metadata=loose.chat_about("chatbotui", about, model),

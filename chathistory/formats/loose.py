@@ -31,6 +31,11 @@ def text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def identity(value: Any) -> str | None:
+    """Return an id that is a text or a whole number, None where there is none."""
+    return str(value) if type(value) is int else text(value)
+
+
 def mapping(value: Any) -> dict[str, Any]:
     """Return an object, an empty one where there is none."""
     return value if isinstance(value, dict) else {}

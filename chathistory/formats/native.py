@@ -150,6 +150,8 @@ def dict_to_transcript(value: Any, where: str) -> Transcript:
     )
     if transcript.title_source not in ("auto", "user"):
         raise Malformed(f"{where}.title_source", "is neither auto nor user")
+    if not transcript.id:
+        raise Malformed(f"{where}.session_id", "is empty")
     transcript.extra = fields.rest
     return transcript
 

@@ -43,11 +43,9 @@ def read(value: Any, where: str) -> Transcript:
         turns.insert(0, Turn("system", None, "system", system, raw={"system": system}))
     about = {name: item for name, item in value.items() if name != key}
     title = loose.text(value.get("title"))
-    identity = value.get("id")
-    given = isinstance(identity, str | int) and not isinstance(identity, bool)
     return Transcript(
         origin="sharegpt",
-        id=str(identity) if given and identity != "" else loose.digest(value),
+        id=loose.identity(value.get("id")) or loose.digest(value),
         title=title,
         turns=loose.chain(turns),
         metadata=loose.chat_about("sharegpt", about),

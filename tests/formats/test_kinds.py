@@ -325,6 +325,14 @@ def test_a_forked_codex_session_is_one_and_two_are_two() -> None:
     assert len(sorted_out(kinds.lines(kinds.CODEX[0], said, other, said))[0]) == 2
 
 
+def test_chats_with_an_empty_id_are_not_one() -> None:
+    said = [[{"role": "user", "content": text}] for text in "ab"]
+    chats, _ = sorted_out({"history": [{"id": "", "name": "", "messages": one} for one in said]})
+    assert len({one.id for one in chats}) == 2
+    _, problems = sorted_out([kinds.NATIVE, kinds.NATIVE | {"session_id": ""}])
+    assert [one.where for one in problems] == ["sessions[1].session_id"]
+
+
 def test_sharegpt() -> None:
     chat = only("sharegpt")
     assert [turn.role for turn in chat.turns] == [

@@ -48,7 +48,7 @@ def transcripts(draw: st.DrawFn) -> Transcript:
         st.builds(
             Transcript,
             origin=st.text(min_size=1),
-            id=TEXT,
+            id=st.text(st.characters(), min_size=1),
             title=st.none() | TEXT,
             workflow=st.none() | TEXT,
             created=MOMENTS,
