@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from chathistory.actions import exchange
+from chathistory.actions import exchange, exporting
 from chathistory.exceptions import Invalid
 from chathistory.formats import native
 from chathistory.models import Message, Session
@@ -44,7 +44,7 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 def exported(user: Any) -> bytes:
     """Return everything a person has as our JSON, in the order it came."""
     rows = Session.objects.mine(user).select_related("account__user").order_by("pk")
-    return b"".join(native.write(exchange.export_sessions(user, rows), MOMENT))
+    return b"".join(native.write(exporting.export_sessions(user, rows), MOMENT))
 
 
 def renamed(document: bytes) -> bytes:

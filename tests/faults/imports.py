@@ -107,11 +107,11 @@ def _stored() -> int:
 
 def _state(user: Any) -> list[Any]:
     """Return what a person has, but for ids of ours and times of the import."""
-    from chathistory.actions import exchange
+    from chathistory.actions import exporting
     from chathistory.models import Session
 
     rows = Session.objects.mine(user).select_related("account__user")
-    found = [_plain(one) for one in exchange.export_sessions(user, rows)]
+    found = [_plain(one) for one in exporting.export_sessions(user, rows)]
     return sorted(found, key=lambda one: (one["first"], len(one["messages"])))
 
 

@@ -34,4 +34,6 @@ def _message(message: shown.Message) -> dict[str, Any]:
         found["name"] = author
     raw = message.get("raw") or {}
     calls = {key: raw[key] for key, kind in _CALLS.items() if isinstance(raw.get(key), kind)}
+    if calls and (message.get("metadata") or {}).get("content_from") == "blocks":
+        found["content"] = ""  # the call itself, told in words
     return found | {key: value for key, value in calls.items() if value}
