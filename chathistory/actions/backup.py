@@ -84,8 +84,10 @@ def incremental() -> Backup | None:
         if last is not None and _goes_on(last):
             return _segment(hold, last)
     with leases.held(FULL, _busy(), wait=_PATIENCE) as hold:
-        last = _last()
-        if last is None or not _goes_on(last):
+        with leases.held(SEGMENT, _busy(), wait=_PATIENCE):  # nothing is half listed then
+            last = _last()
+            is_due = last is None or not _goes_on(last)
+        if is_due:
             return _make_full(hold)
     return incremental()  # another process has begun a chain meanwhile
 

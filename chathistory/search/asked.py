@@ -7,7 +7,7 @@ statement as the index, before any cap.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property, partial, reduce
 from operator import and_
@@ -158,7 +158,7 @@ class Asked:
         limit: int,
         *,
         until: Position | None = None,
-        sessions: Iterable[int] | None = None,
+        sessions: Collection[int] | None = None,
         oldest: bool = False,
     ) -> list[Candidate]:
         """Return the next messages after where a page ended that index, gate and columns let go.

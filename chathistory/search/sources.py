@@ -6,7 +6,7 @@ statement as the index, before any cap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -85,7 +85,7 @@ class Sources:
         limit: int,
         *,
         until: Position | None,
-        sessions: Iterable[int] | None,
+        sessions: Collection[int] | None,
         oldest: bool,
     ) -> list[Candidate]:
         """Return what comes after ``ended`` in order, up to and with ``until``."""
@@ -100,7 +100,7 @@ class Sources:
         if self._openly:
             # A sum, or everybody's places would be walked.
             order = _order("m.place + 0", oldest=oldest)
-            found += _first(self._from_gate(), more, order, limit)
+            found += _first(self._from_gate(sessions), more, order, limit)
         if self._match.wanted and self._openly:  # nobody's messages come by both
             found.sort(key=lambda one: one.position, reverse=not oldest)
         return found[:limit]
@@ -124,9 +124,11 @@ class Sources:
             )
             yield sql, [*piece.parameters, first, last, *more]
 
-    def _from_gate(self) -> Iterator[_Query]:
+    def _from_gate(self, sessions: Collection[int] | None) -> Iterator[_Query]:
         """Begin at the sessions: nobody else's messages are walked for a query without words."""
-        gate, more = _compiled(self._open(self._gates.sessions).order_by().values("pk"))
+        rows = self._open(self._gates.sessions)
+        rows = rows if sessions is None else rows.filter(pk__in=sessions)
+        gate, more = _compiled(rows.order_by().values("pk"))
         sql = (
             f"{_COLUMNS} FROM {Message._meta.db_table} m"
             f" JOIN {Session._meta.db_table} s ON s.id = m.session_id"
@@ -142,7 +144,7 @@ class Sources:
         self,
         ended: Position | None,
         until: Position | None,
-        sessions: Iterable[int] | None,
+        sessions: Collection[int] | None,
         *,
         oldest: bool,
     ) -> _Query:
@@ -161,9 +163,8 @@ class Sources:
                 sql += f" AND (m.place + 0, m.uuid) {side} (%s, %s)"
                 parameters = [*parameters, position.place, _stored(position.uuid)]
         if sessions is not None:
-            keys = list(sessions)
-            sql += f" AND m.session_id IN ({', '.join(['%s'] * len(keys))})"
-            parameters = [*parameters, *keys]
+            sql += f" AND m.session_id IN ({', '.join(['%s'] * len(sessions))})"
+            parameters = [*parameters, *sessions]
         return sql, parameters
 
     def titles(self, ended: int | None, limit: int, *, oldest: bool) -> list[int]:

@@ -81,7 +81,7 @@ def test_every_message_keeps_the_item_it_came_from(name: str, data: bytes) -> No
 
 
 def test_the_page_of_formats_has_every_format_in_both_tables() -> None:
-    page = (Path(__file__).parents[2] / "docs/formats.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/formats.md").read_text().partition("## Export")[0]
     assert {name: page.count(f"\n| `{name}` |") for name in FORMATS} == dict.fromkeys(FORMATS, 2)
 
 
