@@ -32,18 +32,20 @@ _HEAD = """
 #set table(stroke: 0.5pt + luma(200), inset: 5pt)
 #let quoted(it) = block(
   width: 100%, inset: (x: 8pt, y: 2pt), stroke: (x: 1pt + luma(205)), text(fill: luma(70), it))
-#let turned(it) = { set text(dir: rtl); it }
+#let turned(it) = { set text(dir: rtl, kerning: false); it }
 #let ja(it) = { set text(font: JAPANESE, lang: "ja"); it }
 #let ko(it) = { set text(font: KOREAN, lang: "ko"); it }
 #let said(who, about, color, body) = {
   block(above: 1.4em, below: 0.5em, sticky: true, {
-    strong(who); h(0.8em); text(size: 8pt, fill: luma(110), about) })
+    strong(who); h(0.8em); box(text(size: 8pt, fill: luma(110), about)) })
   block(width: 100%, inset: (left: 8pt), stroke: (left: 1.5pt + color), body)
 }
 """
-# In Plex a letter is one glyph; Noto draws its dots apart, and they are copied as letters.
+# In Amiri a glyph is one letter, also where two join, for what copies a PDF's text turns it glyph
+# by glyph. Noto draws dots apart, and most others have one for lam with alef. (No kerning: it is
+# taken for spaces.)
 _SCRIPTS = (
-    "IBM Plex Sans Arabic",
+    "Amiri",
     "Noto Sans Arabic",
     "Noto Sans Hebrew",
     "Noto Sans Devanagari",

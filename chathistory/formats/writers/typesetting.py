@@ -30,7 +30,7 @@ _SECONDS = 120  # of a document
 _MEMORY = 3 << 30  # bytes
 _places = BoundedSemaphore(2)  # of documents that are set at once
 _CHILD = Path(__file__).with_name("typst_child.py")
-_PACKAGES = ("manimgx_fonts", "manimgx_fonts_cjk", "fontpkg_ibm_plex_sans_arabic")
+_PACKAGES = ("manimgx_fonts", "manimgx_fonts_cjk", "fontpkg_amiri")
 
 
 def require() -> None:
