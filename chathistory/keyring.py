@@ -9,7 +9,7 @@ store other keys under the same names.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -199,15 +199,22 @@ def _load(account: Account, missing: dict[int, UUID]) -> None:
 
 
 def _read(account: Account, sessions: dict[int, UUID]) -> Iterator[tuple[int, UUID, Key]]:
-    # By session only: given the account too, SQLite walks all of its keys.
-    rows = DataKey.objects.filter(session__in=sessions)
     wrapping = account_keys(account).wrapping
-    columns = ("account_id", "session_id", "version", "wrapped")
-    for owner, pk, version, wrapped in rows.values_list(*columns):
+    for owner, pk, version, wrapped in _wrapped(sessions):
         if owner == account.pk:
             context = _context(account, Purpose.SESSION, sessions[pk], version)
             raw = crypto.unseal(wrapping, bytes(wrapped or b""), context)
             yield pk, sessions[pk], Key(version, raw)
+
+
+def _wrapped(sessions: Collection[int]) -> list[tuple[int, int, int, Any]]:
+    """Return rows of keys by session only: given the account too, SQLite walks all of its keys."""
+    marks = ", ".join(["%s"] * len(sessions))
+    names = "account_id, session_id, version, wrapped"
+    sql = f"SELECT {names} FROM {DataKey._meta.db_table} WHERE session_id IN ({marks})"  # noqa: S608
+    with bulk.connection(DataKey).cursor() as cursor:
+        cursor.execute(sql, list(sessions))
+        return list(cursor.fetchall())
 
 
 def _load_account(account: Account) -> AccountKeys:

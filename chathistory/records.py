@@ -112,7 +112,7 @@ class Opener:
         return {
             "title": None if title is None else title.decode() or text.untitled(self._session.uuid),
             "preview": None if preview is None else preview.decode(),
-            "metadata": None if metadata is None else json.loads(metadata or b"{}"),
+            "metadata": json.loads(metadata) if metadata else None if metadata is None else {},
         }
 
     def _column(self, name: str) -> bytes:

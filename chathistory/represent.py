@@ -13,7 +13,10 @@ from .models import Account, Message, Session
 
 def moment(value: datetime | None) -> str | None:
     """Return a time as ISO 8601 in UTC with a Z."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+    if value is None:
+        return None
+    there = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return f"{there.isoformat()[:-6]}Z"  # for its +00:00
 
 
 def user_id(account: Account) -> str:

@@ -86,7 +86,9 @@ def shorten(value: str, limit: int) -> str:
 
     The cut is at a word boundary where one exists.
     """
-    line = " ".join(value[: limit * 20].split())
+    line = " ".join(value[: limit * 2].split())
+    if len(line) <= limit < len(value):  # much of it is space
+        line = " ".join(value[: limit * 20].split())
     if len(line) <= limit:
         return line
     cut = line[: limit + 1].rfind(" ")

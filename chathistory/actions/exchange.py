@@ -25,14 +25,14 @@ from chathistory.states import State
 
 from . import accounts, lifecycle, pipeline, placing, retention
 from .pipeline import Draft, Run
-from .planning import Naming, Outcome, Part, Plan, Planner
+from .planning import Naming, Outcome, Part, Plan, Planner, sessions_of
 from .preparing import Preparer
 from .sessions import tag_row
 
 #: What a chat is called that came in without a title (the founding document's name).
 UNTITLED = "Imported Chat"
 _KEY_VERSIONS = 1 << 30
-_BATCH = 1000  # messages of one transaction
+_BATCH = 1250  # messages of one transaction
 _HEAVY = 13  # bits: of a long message each 8,192 characters count as one more
 _AT_ONCE = 500  # ids of one query
 _FILLED = (
@@ -163,7 +163,7 @@ def import_transcripts(
     planner = Planner(account, naming, space)
     before: _Batch | None = None
     keyed = keyring.account_keys(account).search
-    with bulk.unmapped(Message), Preparer(keyed) as preparer:
+    with bulk.unswept(), bulk.loading(Message), Preparer(keyed) as preparer:
         for parts in _batches(planner, items, report):
             if step is not None:
                 step()
@@ -223,7 +223,7 @@ def _parts(plans: Iterable[Plan]) -> Iterator[list[Part]]:
     for plan in plans:
         while plan.has_more:
             turns, drafts = plan.take(_BATCH)
-            batch.append(Part(plan, turns, drafts, is_last=not plan.has_more))
+            batch.append(Part(plan, turns, drafts, not plan.has_more, _heading(plan, drafts)))
             waiting += len(drafts) + 1
             if waiting >= _BATCH:
                 yield batch
@@ -232,12 +232,23 @@ def _parts(plans: Iterable[Plan]) -> Iterator[list[Part]]:
         yield batch
 
 
+def _heading(plan: Plan, drafts: Sequence[Draft]) -> Draft:
+    title = plan.title or _asked(drafts) or ""
+    return Draft("", Body(upkeep.title_text(title, plan.transcript.metadata)))
+
+
+def _asked(drafts: Sequence[Draft]) -> str | None:
+    """Return the title that is made of what is asked first."""
+    first = next((one for one in drafts if one.role == "user" and not one.deleted_at), None)
+    return None if first is None else text.title_from(first.body.content)
+
+
 class _Batch:
     """Parts of chats for one transaction: prepared while the one before is written."""
 
     def __init__(self, account: Account, parts: list[Part], preparer: Preparer) -> None:
         self._account, self._parts = account, parts
-        self._prepare = preparer.begin([draft for part in parts for draft in part.drafts])
+        self._prepare = preparer.begin([one for p in parts for one in (*p.drafts, p.heading)])
 
     def finish(self) -> None:
         """Write the batch; where the database refuses something, chat by chat."""
@@ -268,7 +279,7 @@ class _Batch:
 
 def _write(op: Operation, parts: Sequence[Part]) -> None:
     uuids = [part.plan.uuid for part in parts]
-    rows = {row.uuid: row for row in Session.objects.filter(account=op.account, uuid__in=uuids)}
+    rows = {row.uuid: row for row in sessions_of(op.account, uuids)}
     parts = [part for part in parts if part.may_follow(rows.get(part.plan.uuid))]
     known = workflows.known()
     made = [_new_session(op, part, known) for part in parts if part.is_new]
@@ -388,24 +399,14 @@ def _entitle(part: Part, number: int) -> list[Doc]:
     session = part.session
     if session is None or session.title is not None:
         return []
-    asked = (d for d in part.drafts if d.role == "user" and not d.deleted_at)
-    title = part.plan.title if part.is_new else None
-    if title is None and (first := next(asked, None)) is not None:
-        title = text.title_from(first.body.content)
+    title = (part.plan.title if part.is_new else None) or _asked(part.drafts)
     if title:
         pipeline.unindex_title(session)
         records.set_column(session, "title", title)
     if not upkeep.is_titled(session) or (session.indexed and upkeep.is_in(session)):
         return []
     session.indexed = number
-    if not part.is_new:
-        return [Doc(session.pk, upkeep.title_tokens(session))]
-    return [
-        Doc(
-            session.pk,
-            upkeep.tokens_of(session.account, title or "", part.plan.transcript.metadata),
-        )
-    ]
+    return [Doc(session.pk, part.heading.index if part.is_new else upkeep.title_tokens(session))]
 
 
 def _refresh(session: Session, kept: Sequence[tuple[Turn, Draft]], plan: Plan) -> None:

@@ -15,6 +15,8 @@ from chathistory.models import Session
 from chathistory.querysets import require
 from chathistory.search import find
 
+_PIECE = 1 << 16  # bytes given out at a time
+
 
 @dataclass(slots=True)
 class File:
@@ -47,7 +49,7 @@ def one(user: Any, session: Session, format: str = "json", *, leaf: UUID | None 
     """
     writer = writers.chosen(format)
     (found,) = export_sessions(user, [session], leaf=leaf)
-    pieces = _begun(writer.write([found]))
+    pieces = _begun(_gathered(writer.write([found])))
     return File(f"{bundle.name_of(found)}.{writer.suffix}", writer.content_type, pieces)
 
 
@@ -62,7 +64,7 @@ def many(
     writer = writers.chosen(format)
     if not (is_zip or writer.is_single):
         name = "conversations.json" if format == "chatgpt" else f"chats.{writer.suffix}"
-        pieces = writer.write(export_sessions(user, sessions))
+        pieces = _gathered(writer.write(export_sessions(user, sessions)))
         return File(name, writer.content_type, pieces)
     file = File("chats.zip", "application/zip", iter(()))
     chats = export_sessions(user, sessions)
@@ -107,6 +109,21 @@ def _allowed(user: Any, sessions: Iterable[Session]) -> Iterator[tuple[Session, 
     for session in sessions:
         require(user, session, "export")
         yield session, user is None or session.account.user_id == user.pk
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in fewer pieces: each costs whoever sends or stores them as much."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:

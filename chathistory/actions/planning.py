@@ -91,6 +91,8 @@ class Plan:
     #: What its messages' ids are derived from.
     names: tuple[str, str]
     outcome: Outcome
+    #: The one that came with it, on one line and no longer than one may be.
+    title: str | None = None
     #: As it was seen last.
     session: Session | None = None
     #: Where its messages are in the session, by the turn's id.
@@ -100,12 +102,6 @@ class Plan:
     drafts: list[Draft] = field(default_factory=list)
     #: Whether anything of it was taken to be written.
     is_taken: bool = False
-
-    @property
-    def title(self) -> str | None:
-        """The title that came with the chat, on one line and no longer than one may be."""
-        line = " ".join(text.mend(self.transcript.title or "").split())
-        return line[: settings.MAX_TITLE_LENGTH] or None
 
     @property
     def has_failed(self) -> bool:
@@ -139,6 +135,8 @@ class Part:
     turns: Sequence[Turn]
     drafts: Sequence[Draft]
     is_last: bool
+    #: What a new session is found by, beside its messages.
+    heading: Draft
     #: As the transaction found it, or made it.
     session: Session | None = None
     is_new: bool = False
@@ -193,7 +191,8 @@ class Planner:
         outcome.format = text.mend(transcript.origin)
         if given := [turn.created for turn in transcript.turns if turn.created]:
             outcome.first_at, outcome.last_at = min(given), max(given)
-        plan = Plan(transcript, uuid, names, outcome)
+        line = " ".join(text.mend(transcript.title or "").split())
+        plan = Plan(transcript, uuid, names, outcome, line[: settings.MAX_TITLE_LENGTH] or None)
         outcome.title, outcome.session_id = plan.title, str(uuid)
         return plan
 
@@ -230,7 +229,7 @@ class Planner:
     def _find(self, plans: Iterable[Plan]) -> dict[UUID, dict[UUID, int]]:
         """Look up in two queries which sessions are there, and return their messages' seqs."""
         wanted = {plan.uuid: plan for plan in plans}
-        rows = Session.objects.filter(account=self._account, uuid__in=wanted)
+        rows = sessions_of(self._account, wanted)
         found = {session.pk: session.uuid for session in rows}
         for session in rows:
             wanted[session.uuid].session = session
@@ -286,6 +285,12 @@ class Planner:
                 continue
             plan.new.append(turn)
             plan.drafts.append(_draft(turn, uuid, last, self._longest))
+
+
+def sessions_of(account: Account, uuids: Collection[UUID]) -> list[Session]:
+    """Return which of these sessions there are, and are the account's."""
+    # Asked for the account as well, SQLite walks all that it owns.
+    return [row for row in Session.objects.filter(uuid__in=uuids) if row.account_id == account.pk]
 
 
 def _own_id(turn: Turn, known: dict[UUID, int], free: set[UUID]) -> UUID | None:

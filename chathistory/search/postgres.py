@@ -139,7 +139,7 @@ class PostgresIndex(GenerationalIndex):
         raise Conflict(_("Somebody has been writing for a long time; try again later."))
 
     def _many(self, sql: str, docs: Sequence[Doc]) -> None:
-        rows = [(doc.place, _numbers(doc.tokens.split())) for doc in docs]
+        rows = [(doc.place, sorted(_numbers(doc.tokens.split()))) for doc in docs]
         with bulk.connection(Message).cursor() as cursor:
             cursor.executemany(sql, rows)
 

@@ -21,7 +21,7 @@ _DUE = "chathistory_fts_due"
 _PAGES = 200  # of 4 kB, written by one step of a merge: some 20 ms
 _BLOCKS = 500  # thrown away by one step
 _CHECKED = 10_000  # pages of an index that checks itself within a second
-#: How FTS5 keeps them: sorted, distinct, without order or number.
+#: How FTS5 keeps them: distinct, without order or number.
 OPTIONS = "content='', detail=none, columnsize=0, tokenize='ascii'"
 _AUTOMERGE = (
     8  # segments of a level before they merge: 4 costs an import 7 % more, 16 gains nothing

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from operator import add
 from threading import Lock
-from typing import cast
 from weakref import WeakSet
 from zlib import crc32
 
@@ -238,13 +237,13 @@ class _Cache:
             self._size += words
             if self._size > self._capacity:
                 for one in self._owners:
-                    one.seen = {}
+                    one.forget()
                 self._owners.clear()
                 self._size = words
             self._owners.add(owner)
 
 
-_cache = _Cache(40_000)
+_cache = _Cache(20_000)
 
 
 def _token(key: bytes, form: str) -> str:
@@ -264,13 +263,34 @@ class _Pairs(dict[int, str]):
         return token
 
 
+class _Seen(dict[str, str]):
+    """By a word its tokens under one key, by spaces; met for the first time they are made."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._key = key
+        #: The values that are not one token, but several or none.
+        self.several: set[str] = set()
+
+    def __missing__(self, word: str) -> str:
+        found = forms(word)
+        made = self[word] = " ".join([_token(self._key, form) for form in found])
+        if len(found) != 1:
+            self.several.add(made)
+        return made
+
+
 class Keyed:
     """Tokens of one owner: BLAKE2b of a form under the search key, 48 bits as 12 hex digits."""
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self.seen: dict[str, str] = {}
         self._pairs = _Pairs(key)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew with the words met; who reads the old ones at this moment may go on."""
+        self.seen = _Seen(self.key)
 
     def token(self, form: str) -> str:
         """Return the token of one folded form."""
@@ -281,16 +301,15 @@ class Keyed:
         return sorted({self.token(form) for form in forms_})
 
     def of_text(self, text: str) -> str:
-        """Return the distinct tokens of a text, sorted, joined by spaces."""
-        said = words(text)
-        found = set(said)
-        known = list(map(self.seen.get, found))
-        tokens = self._learn(found) if None in known else cast("list[str]", known)
-        tokens += map(self._pairs.__getitem__, _sums(said))
-        return " ".join(sorted(set(" ".join(tokens).split())))
-
-    def _learn(self, found: set[str]) -> list[str]:
-        _cache.make_room(self, len(found.difference(self.seen)))
-        seen = self.seen
-        seen |= {word: " ".join(map(self.token, forms(word))) for word in found.difference(seen)}
-        return [seen[word] for word in found]
+        """Return the distinct tokens of a text, in no order, joined by spaces."""
+        said, seen = words(text), self.seen
+        known = len(seen)
+        found = set(map(seen.__getitem__, set(said)))
+        if len(seen) > known:
+            _cache.make_room(self, len(seen) - known)
+        if several := found & seen.several:
+            found -= several
+            found.update(" ".join(several).split())
+        found.update(map(self._pairs.__getitem__, _sums(said)))
+        found.discard("")  # what makes no pair
+        return " ".join(found)

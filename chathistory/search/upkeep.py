@@ -85,13 +85,12 @@ def title_tokens(session: Session) -> str:
     """
     title = records.title_of(session) if session.title is not None else ""
     metadata = records.metadata_of(session) if session.indexed % 2 == 0 else {}
-    return tokens_of(session.account, title, metadata)
+    return keyring.account_keys(session.account).search.of_text(title_text(title, metadata))
 
 
-def tokens_of(account: Account, title: str, metadata: dict[str, Any]) -> str:
-    """Return the tokens that a session with this title and these metadata is found by."""
-    found = "\n".join([title, *text.strings(metadata)])
-    return keyring.account_keys(account).search.of_text(found)
+def title_text(title: str, metadata: dict[str, Any]) -> str:
+    """Return what a session with this title and these metadata is found by."""
+    return "\n".join([title, *text.strings(metadata)])
 
 
 def whole_title(session: Session) -> tuple[str | None, bool]:

@@ -92,12 +92,12 @@ def test_the_fast_way_for_ascii_is_the_same_as_the_slow(text):
 
 
 @given(TEXTS)
-def test_tokens_of_a_text_are_distinct_sorted_and_keyed(text):
-    tokens = KEYED.of_text(text).split()
+def test_tokens_of_a_text_are_distinct_and_keyed(text):
+    tokens = sorted(KEYED.of_text(text).split())
     assert tokens == sorted(set(tokens)) == KEYED.tokens(all_forms(text))
     assert all(re.fullmatch("[0-9a-f]{12}", token) for token in tokens)
     assert not set(tokens) & set(Keyed(b"o" * 32).of_text(text).split())
-    assert KEYED.of_text(text).split() == tokens
+    assert sorted(KEYED.of_text(text).split()) == tokens
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_an_endless_word_counts_by_its_beginning_and_makes_few_tokens():
 
 def test_the_cache_of_words_forgets_and_still_says_the_same():
     keyed = Keyed(b"c" * 32)
-    first = keyed.of_text("one two three")
+    first = set(keyed.of_text("one two three").split())
     for n in range(60):
         Keyed(bytes([n]) * 32).of_text(" ".join(f"w{n}x{m}" for m in range(4_000)))
-    assert keyed.of_text("one two three") == first
+    assert set(keyed.of_text("one two three").split()) == first
