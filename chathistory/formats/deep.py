@@ -7,11 +7,10 @@ held to what later code, which recurses too, can walk.
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections import Counter
-from typing import Any, NoReturn
+from typing import Any
+
+from chathistory.strictjson import DECODER, unique
 
 SPINE = 20_000  # levels: a chat of as many messages as a session has live
 MOST = 8 << 20  # characters: this is Python, not C
@@ -24,36 +23,6 @@ class Torn(ValueError):
     """The text ends in the middle of the value."""
 
 
-def refuse_constant(name: str) -> NoReturn:
-    """Raise ValueError for NaN and the infinities."""
-    raise ValueError(f"holds {name}, which is not JSON")
-
-
-def finite(number: str) -> float:
-    """Return a number. Raises ValueError for one so large that only infinity is left of it."""
-    value = float(number)
-    if math.isinf(value):
-        raise ValueError(f"holds {number[:30]}, which is too large a number to keep")
-    return value
-
-
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object. Raises ValueError where a name stands in it twice: one would be lost."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        counted = Counter(name for name, _value in pairs)
-        twice = counted.most_common(1)[0][0]
-        raise ValueError(f"holds the name {twice[:60]!r} twice in one object")
-    return made
-
-
-#: Reads what we can write again, and nothing that it would have to choose from.
-DECODER = json.JSONDecoder(
-    strict=False,
-    parse_constant=refuse_constant,
-    parse_float=finite,
-    object_pairs_hook=unique,
-)
 _scalar = DECODER.decode
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from chathistory.formats import deep
 from chathistory.formats.window import Window
+from chathistory.strictjson import DECODER
 
 MAX_DEPTH = 200  # nested lists and objects: later code must be able to walk them too; see deep.py
 MAX_ITEM = 64 << 20  # characters of one value held in memory
@@ -46,7 +47,7 @@ class Bad(ValueError):
         self.sound = self.passed = self.cut = False
 
 
-_decode = deep.DECODER.raw_decode
+_decode = DECODER.raw_decode
 
 
 class Values:

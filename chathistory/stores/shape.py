@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
+
+from chathistory.strictjson import DECODER
 
 MAX_DEPTH = 200  # nested lists and objects, as in the files that we read
 ROLES = {role: role for role in ("system", "developer", "user", "assistant", "tool", "function")}
@@ -59,7 +61,7 @@ def parsed(value: Any, path: str) -> Any:
     """Return the value of a text of JSON. Raises Wrong."""
     text = words(value, path)
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        found = DECODER.decode(text)
     except RecursionError:
         raise Wrong(path, f"is nested more than {MAX_DEPTH} levels deep") from None
     except ValueError as error:
@@ -67,10 +69,6 @@ def parsed(value: Any, path: str) -> Any:
     if _depth(found) > MAX_DEPTH:
         raise Wrong(path, f"is nested more than {MAX_DEPTH} levels deep")
     return found
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"holds {name}")
 
 
 def _depth(value: Any) -> int:

@@ -81,6 +81,8 @@ CELLS = {
     "no JSON": "{",
     "no object": "[]",
     "NaN": '{"type": "human", "data": {"content": NaN}}',
+    "infinity": '{"type": "human", "data": {"content": "a", "n": 1e999}}',
+    "twice": '{"type": "human", "data": {"content": "a", "content": "b"}}',
     "deep": DEEP,
     "no role": '{"type": "martian", "data": {}}',
     "no type": "{}",
