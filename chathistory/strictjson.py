@@ -26,7 +26,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         counted = Counter(name for name, _value in pairs)
-        twice = counted.most_common(1)[0][0]
+        twice = next(name for name, count in counted.items() if count > 1)
         raise ValueError(f"holds the name {twice[:60]!r} twice in one object")
     return made
 
