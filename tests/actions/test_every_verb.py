@@ -42,6 +42,7 @@ HELPERS = {
     "jobs.outcome_of": "opens a record",
     "jobs.reach": "a look-up through the gate",
     "packing.unpack_block": "part of edit and purge; see test_packing_living.py",
+    "planning.sessions_of": "a look-up",
     "lifecycle.move": "part of archive, resume, delete, restore and sweep",
     "lifecycle.preview": "a look-up: what a run would do; see test_lifecycle_sweep.py",
     "retention.again": "a look-up, part of undo",

@@ -71,6 +71,11 @@ def test_a_fork_and_an_import_have_theirs(alice, talk):
             assert row.uuid in {one.uuid for one in search(alice, f'"{said}"').titles}
 
 
+def told(docs: list[Doc]) -> list[Doc]:
+    """Return what an index holds, for it holds tokens in no order."""
+    return [doc._replace(tokens=" ".join(sorted(doc.tokens.split()))) for doc in docs if doc.tokens]
+
+
 def test_what_an_older_version_put_in_comes_out_whole(alice, talk):
     session = talk(title="Zebra", metadata=NESTED)
     keyed = keyring.account_keys(accounts.of(alice)).search
@@ -82,9 +87,8 @@ def test_what_an_older_version_put_in_comes_out_whole(alice, talk):
     sessions.rename(session, alice, "Lion")
     assert titled(alice, "zebra") == set()
     assert titled(alice, "lion acme") == {session.uuid}
-    assert index().read([session.pk], titles=True) == upkeep.title_docs(
-        Session.objects.select_related("account").get()
-    )
+    row = Session.objects.select_related("account").get()
+    assert told(index().read([session.pk], titles=True)) == told(upkeep.title_docs(row))
 
 
 def test_metadata_that_does_not_open_hide_no_title(alice, talk):
@@ -125,5 +129,5 @@ def test_whatever_changes_the_index_holds_what_the_row_says(alice, talk, steps):
     row = Session.objects.select_related("account").get(pk=session.pk)
     docs = upkeep.title_docs(row) if row.indexed else []
     held = index().read([row.pk], titles=True)
-    assert [doc for doc in held if doc.tokens] == [doc for doc in docs if doc.tokens]
+    assert told(held) == told(docs)
     assert bool(row.indexed) == upkeep.is_titled(row)
