@@ -1,6 +1,7 @@
 """Bodies of messages as bytes, before they are sealed. It needs nothing but zlib.
 
-A body is the length of its text (4 bytes), the text, then JSON of whatever else there is.
+A body is the length of its text (4 bytes), the text, then JSON of whatever else there is; where
+that says the text again there is null, and the path to it is one of ``repeats``.
 """
 
 from __future__ import annotations

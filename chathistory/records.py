@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from .packed import content_of as content_of
 
 #: A NUL as JSON writes it: after an even number of backslashes.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_SHORT = 64  # bytes of a text that may as well stand there twice
 
 
 @dataclass(slots=True)
@@ -30,7 +32,7 @@ class Body:
     author: str = ""
 
     def pack(self) -> bytes:
-        """Return the body as ``packed`` describes it."""
+        """Return the body as ``packed`` describes it; what repeats the text is where it was."""
         content = self.content.encode()
         rest = {
             "blocks": self.blocks,
@@ -39,14 +41,35 @@ class Body:
             "author": self.author,
         }
         kept = {name: value for name, value in rest.items() if value}
+        if kept and len(content) > _SHORT:
+            repeats: list[list[Any]] = []
+            kept = _without(kept, self.content, [], repeats)
+            kept |= {"repeats": repeats} if repeats else {}
         return len(content).to_bytes(4, "big") + content + (dump(kept) if kept else b"")
 
 
 def unpack(packed: bytes) -> Body:
     """Return the body that ``Body.pack`` gave."""
     end = 4 + int.from_bytes(packed[:4], "big")
-    rest = json.loads(packed[end:]) if len(packed) > end else {}
-    return Body(packed[4:end].decode(), **rest)
+    content = packed[4:end].decode()
+    if len(packed) == end:
+        return Body(content)
+    rest = json.loads(packed[end:])
+    for *path, last in rest.pop("repeats", ()):
+        reduce(getitem, path, rest)[last] = content
+    return Body(content, **rest)
+
+
+def _without(value: Any, content: str, path: list[Any], repeats: list[list[Any]]) -> Any:
+    """Return a list or an object without the texts that repeat ``content``; note their places."""
+    made = value.copy()
+    for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(one, dict | list):
+            made[key] = _without(one, content, [*path, key], repeats)
+        elif one == content:
+            made[key] = None
+            repeats.append([*path, key])
+    return made
 
 
 def dump(value: Any) -> bytes:

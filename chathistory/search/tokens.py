@@ -274,9 +274,10 @@ class _Seen(dict[str, str]):
 
     def __missing__(self, word: str) -> str:
         found = forms(word)
-        made = self[word] = " ".join([_token(self._key, form) for form in found])
+        made = " ".join([_token(self._key, form) for form in found])
         if len(found) != 1:
             self.several.add(made)
+        self[word] = made  # last: another thread may find it
         return made
 
 
