@@ -162,6 +162,7 @@ def import_transcripts(
     report = Report(dry_run)
     planner = Planner(account, naming, space)
     before: _Batch | None = None
+    places = placing.Places()
     keyed = keyring.account_keys(account).search
     with bulk.unswept(), bulk.loading(Message), Preparer(keyed) as preparer:
         for parts in _batches(planner, items, report):
@@ -169,7 +170,7 @@ def import_transcripts(
                 step()
             if before is not None:
                 preparer.go_beside()
-            batch = _Batch(account, parts, preparer)
+            batch = _Batch(account, parts, preparer, places)
             if before is not None:
                 before.finish()
             before = batch
@@ -246,8 +247,10 @@ def _asked(drafts: Sequence[Draft]) -> str | None:
 class _Batch:
     """Parts of chats for one transaction: prepared while the one before is written."""
 
-    def __init__(self, account: Account, parts: list[Part], preparer: Preparer) -> None:
-        self._account, self._parts = account, parts
+    def __init__(
+        self, account: Account, parts: list[Part], preparer: Preparer, places: placing.Places
+    ) -> None:
+        self._account, self._parts, self._places = account, parts, places
         self._prepare = preparer.begin([one for p in parts for one in (*p.drafts, p.heading)])
 
     def finish(self) -> None:
@@ -270,14 +273,14 @@ class _Batch:
 
     def _write(self, parts: Sequence[Part]) -> None:
         with Operation(self._account, self._account, "session.import") as op:
-            _write(op, parts)
+            _write(op, parts, self._places)
         for part in parts:
             part.settle()
         # As many as a large import brings would push out those that are in use.
         keyring.release(self._account, [part.session for part in parts if part.session])
 
 
-def _write(op: Operation, parts: Sequence[Part]) -> None:
+def _write(op: Operation, parts: Sequence[Part], places: placing.Places) -> None:
     uuids = [part.plan.uuid for part in parts]
     rows = {row.uuid: row for row in sessions_of(op.account, uuids)}
     parts = [part for part in parts if part.may_follow(rows.get(part.plan.uuid))]
@@ -286,17 +289,17 @@ def _write(op: Operation, parts: Sequence[Part]) -> None:
     bulk.create(made)
     keyring.make_session_keys(op.account, made)
     moved = [part for part in parts if _number(op, part)]
-    _store(op, moved)
+    _store(op, moved, places)
     bulk.update_all([part.session for part in moved if part.session], _FILLED)
 
 
-def _store(op: Operation, parts: Sequence[Part]) -> None:
+def _store(op: Operation, parts: Sequence[Part], places: placing.Places) -> None:
     """Store the parts in their sessions, which are not yet saved."""
     run, titles, number = Run(), list[Doc](), upkeep.number(titles=True)
     times = [draft.created_at for part in parts for _turn, draft in part.kept]
-    places = placing.places(op.at, times)
+    given = places.of(op.at, times)
     for part in parts:
-        _fill(op, part, run, places)
+        _fill(op, part, run, given)
         titles += _entitle(part, number)
     run.insert()
     index().add(titles, titles=True)

@@ -14,7 +14,7 @@ from chathistory.models import Message
 
 _AT_ONCE = 500  # SQLite takes so many VALUES and parameters
 _ROOM = 1 << ids.TIE_BITS  # places of one moment
-_AHEAD = 512  # moments looked at where one is full
+_AHEAD = 128  # moments looked at where one is full
 
 
 def places(now: datetime, times: Sequence[datetime | None]) -> Iterator[int]:
@@ -22,29 +22,46 @@ def places(now: datetime, times: Sequence[datetime | None]) -> Iterator[int]:
 
     Where more was said at once than a moment has places, the rest goes to those after it.
     """
-    wanted = [ids.place(ids.milliseconds(time or now)) for time in times]
-    free = _Free(list(dict.fromkeys(wanted)))
-    for moment in wanted:
-        yield free.take(moment)
+    return Places().of(now, times)
 
 
-class _Free:
-    """The first free place of each moment, given by its first place."""
+class Places:
+    """Gives out places; of a long row of full moments it remembers where that ends."""
 
-    def __init__(self, moments: list[int]) -> None:
+    def __init__(self) -> None:
         self._next: dict[int, int] = {}
         self._full: dict[int, int] = {}
+        self._row = range(0)
+
+    def of(self, now: datetime, times: Sequence[datetime | None]) -> Iterator[int]:
+        """Yield a free place for each of ``times``, as the tables are by now."""
+        wanted = [ids.place(ids.milliseconds(time or now)) for time in times]
+        moments = list(dict.fromkeys(map(self._behind, wanted)))
+        self._next, self._full = {}, {}
         for start in range(0, len(moments), _AT_ONCE):
             self._read(moments[start : start + _AT_ONCE])
+        yield from map(self._take, wanted)
 
-    def take(self, moment: int) -> int:
+    def _take(self, moment: int) -> int:
         """Return a place that nobody has, of this moment or the next that has one."""
-        at = self._full.get(moment, moment)
+        at = self._full.get(moment) or self._behind(moment)
         while self._first(at) == at + _ROOM:
-            at += _ROOM
+            at = self._behind(at + _ROOM)
         self._full[moment] = at
+        self._note(range(moment, at))
         self._next[at] += 1
         return self._next[at] - 1
+
+    def _behind(self, moment: int) -> int:
+        return self._row.stop if moment in self._row else moment
+
+    def _note(self, full: range) -> None:
+        """Remember the longest row of full moments: what is full stays so."""
+        row = self._row
+        if row.start <= full.start <= row.stop < full.stop:
+            full = range(row.start, full.stop)
+        if full.stop - full.start > row.stop - row.start:
+            self._row = full
 
     def _first(self, moment: int) -> int:
         if moment not in self._next:

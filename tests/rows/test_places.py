@@ -44,6 +44,23 @@ def test_what_runs_over_takes_nobody_elses_place(talk):
     assert found[1:] == sorted(found[1:])
 
 
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8, deadline=None
+)
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(1, 20)), max_size=5))
+def test_what_is_remembered_of_full_moments_changes_nothing(talk, groups):
+    places = placing.Places()
+    session = talk(*(["a"] * sum(count for _ms, count in groups)))
+    rows = iter(Message.objects.filter(session=session).order_by("pk").values_list("pk", flat=True))
+    for ms, count in groups:
+        now = NOW + timedelta(milliseconds=ms)
+        found = list(places.of(now, [None] * count))
+        assert found == list(placing.places(now, [None] * count))
+        for at in found:
+            Message.objects.filter(pk=next(rows)).update(place=at)
+    Message.objects.all().delete()
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(
     said=st.lists(st.integers(0, 5_000), min_size=1, max_size=60),
