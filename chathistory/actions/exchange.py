@@ -350,11 +350,10 @@ def _fill(op: Operation, part: Part, run: Run, places: Iterator[int]) -> None:
     session.head_seq = head or session.head_seq
     if part.is_new:
         _describe(op, session, plan)
-    else:
+    elif not (session.state == State.ARCHIVED == plan.transcript.extra.get("state")):
         pipeline.wake(session)
     _refresh(session, part.kept, plan)
-    if part.is_last and part.is_ours:
-        before |= _put_away(op, session, plan.transcript)
+    before |= _put_away(op, session, part)
     session.version += 1
     image = None if part.is_new else before
     session.changed = op.record("session", session.uuid, session=session, before=image)
@@ -423,19 +422,20 @@ def _refresh(session: Session, kept: Sequence[tuple[Turn, Draft]], plan: Plan) -
         session.updated_at = max(session.updated_at, session.last_activity)
 
 
-def _put_away(op: Operation, session: Session, transcript: Transcript) -> dict[str, Any]:
-    """Move a session to where our own export had it; its time in the trash begins anew."""
-    verbs = {State.ARCHIVED.value: "archive", State.DELETED.value: "delete"}
-    given = transcript.extra.get("state")
-    verb = verbs.get(given) if isinstance(given, str) else None
-    if verb is None:
-        return {}
-    keep = retention.trash_for(session) if verb == "delete" else None
-    before, _columns = lifecycle.move(session, verb, op.at, keep)
-    archived = from_epoch(transcript.extra.get("archived_at"))
-    if verb == "archive" and archived is not None:
-        session.archived_at = min(archived, op.at)
-    return before
+def _put_away(op: Operation, session: Session, part: Part) -> dict[str, Any]:
+    """Move a session to where the file has it; its time in the trash begins anew.
+
+    It is archived at once, for an end between two transactions must not leave it anywhere else.
+    """
+    extra = part.plan.transcript.extra
+    if part.is_new and extra.get("state") == State.ARCHIVED:
+        before, _columns = lifecycle.move(session, "archive", op.at, None)
+        session.archived_at = min(from_epoch(extra.get("archived_at")) or op.at, op.at)
+        return before
+    if part.is_last and part.is_ours and extra.get("state") == State.DELETED:
+        before, _columns = lifecycle.move(session, "delete", op.at, retention.trash_for(session))
+        return before
+    return {}
 
 
 def _keep_revisions(op: Operation, part: Part) -> None:

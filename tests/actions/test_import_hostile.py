@@ -224,6 +224,23 @@ def test_more_of_an_archived_one_wakes_it(alice):
     assert Session.objects.get().state == "active"
 
 
+def test_an_archived_one_is_archived_however_often_its_import_ends_in_between(alice):
+    turns = [said(f"{n}", content="x") for n in range(2_600)]
+    value = [chat("a", *turns, state="archived", archived_at="2026-01-01T00:00:00Z")]
+
+    def step(_done: int, _total: int) -> None:
+        if Session.objects.exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load(alice, value, step=step)
+    assert 0 < Message.objects.count() < 2_600
+    assert outcomes(load(alice, value)) == ["extended"]
+    session = Session.objects.get()
+    assert (session.state, session.message_count) == ("archived", 2_600)
+    assert session.archived_at == datetime(2026, 1, 1, tzinfo=UTC)
+
+
 def test_times_to_come_are_not_believed(alice, time_machine):
     time_machine.move_to(NOW, tick=False)
     late = {"timestamp": LATER, "edited_at": LATER, "metadata": {"k": 1}}

@@ -66,6 +66,7 @@ def _chats(count: int) -> Iterator[dict[str, Any]]:
             "create_time": 1.7e9 + 60 * number,
             "mapping": mapping,
             "current_node": f"n{size - 1}",
+            "is_archived": number % 4 == 0 or size == _LONG,
         }
 
 
