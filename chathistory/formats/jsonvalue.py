@@ -16,6 +16,8 @@ from chathistory.strictjson import DECODER
 
 MAX_DEPTH = 200  # nested lists and objects: later code must be able to walk them too; see deep.py
 MAX_ITEM = 64 << 20  # characters of one value held in memory
+MAX_VALUES = 1_000_000  # within one: an empty list has two characters, and takes sixty bytes
+_LARGE = 1 << 20  # characters that can hold so many
 
 _UNFINISHED = re.compile(  # what a cut may leave of a token, behind the place of the error
     r"\s*|-?\d*[.eE]?[-+]?|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?|NaN?|-?I[nfity]*"
@@ -24,6 +26,10 @@ _UNFINISHED = re.compile(  # what a cut may leave of a token, behind the place o
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{]+|[\]},"]', re.DOTALL)
 _MEMBER = re.compile(
     r'[{,]\s*("\w{1,64}")\s*:\s*("(?:[^"\\]|\\.){0,500}"|null|true|false|[-\d][-+.\deE]{0,30})'
+)
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
+_FLAT = re.compile(
+    r'(?:[^\[\]{}"]++|"(?:[^"\\]++|\\.)*+"|\[[^\[\]{}"]*+\]|\{[^\[\]{}"]*+\})++', re.DOTALL
 )
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
@@ -48,6 +54,11 @@ class Bad(ValueError):
 
 
 _decode = DECODER.raw_decode
+
+
+def _values(text: str, start: int = 0) -> int:
+    """Return about how many values JSON has, or more: what stands in strings counts too."""
+    return sum(text.count(mark, start) for mark in ",[{")
 
 
 class Values:
@@ -80,6 +91,7 @@ class Values:
         window = self.window
         window.peek()
         while True:
+            self._bound()
             try:
                 value, end = _decode(window.text, window.pos)
             except json.JSONDecodeError as error:
@@ -93,6 +105,16 @@ class Values:
                 if end < len(window.text) or window.ended or window.text[end - 1] in '}]"':
                     return value, end
             self._grow()
+
+    def _bound(self) -> None:
+        """Refuse, before it is read, what would take many times its length in memory."""
+        text, start = self.window.text, self.window.pos
+        if len(text) - start < _LARGE or _values(text, start) <= MAX_VALUES:
+            return
+        if _values(_STRING.sub("", text[start:])) > MAX_VALUES:
+            refused = self.bad(f"holds more than {MAX_VALUES:,} values", len(text) - start)
+            refused.sound = True
+            raise refused
 
     def _deep(self, error: RecursionError) -> tuple[Any, int] | None:
         """Read what is too deep for the scanner; None where it is not yet whole."""
@@ -111,6 +133,8 @@ class Values:
         window, depth = self.window, 0
         window.peek()
         while True:
+            if depth and (flat := _FLAT.match(window.text, window.pos)):
+                window.pos = flat.end()
             match = _TOKEN.search(window.text, window.pos)
             window.pos = match.start() if match else len(window.text)
             if match is None or match[0] == '"':

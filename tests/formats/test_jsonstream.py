@@ -237,3 +237,18 @@ HOSTILE = {
 def test_no_file_takes_more_than_linear_time(kind: str) -> None:
     for _ in JsonStream(io.BytesIO(HOSTILE[kind])):
         pass
+
+
+@pytest.mark.parametrize("filling", ["[],", "{},", '"ab",', "1.5,", '{"a": [1, 2]},'])
+def test_an_item_of_very_many_values_is_refused_before_it_is_read(filling: str) -> None:
+    good = json.dumps(GOOD)
+    many = '{"id": "many", "title": "y", "body": [' + filling * 1_100_000 + "0]}"
+    values, (problem,) = items(f"[{good}, {many}, {good}]".encode())
+    assert values == [GOOD, GOOD]
+    assert (problem.where, problem.id) == ("[1]", "many")
+    assert problem.reason == "holds more than 1,000,000 values"
+
+
+def test_a_text_of_very_many_brackets_is_one_value() -> None:
+    value = {"id": "one", "title": "a[b], {c}," * 400_000, "body": []}
+    assert items([value]) == ([value], [])
