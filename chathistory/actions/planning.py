@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum, auto
+from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +14,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from chathistory import ids, text
+from chathistory import ids, records, text
 from chathistory.conf import settings
 from chathistory.exceptions import ChatHistoryError, Conflict, LimitExceeded
 from chathistory.formats.base import Transcript, Turn
 from chathistory.formats.times import to_iso
-from chathistory.models import Account, Message, Session
+from chathistory.models import Account, Message, Revision, Session
 from chathistory.records import Body
 from chathistory.states import State
 
@@ -232,6 +233,7 @@ class Planner:
         rows = sessions_of(self._account, wanted)
         found = {session.pk: session.uuid for session in rows}
         for session in rows:
+            session.account = self._account
             wanted[session.uuid].session = session
         known: dict[UUID, dict[UUID, int]] = {uuid: {} for uuid in found.values()}
         messages = Message.objects.filter(session__in=found)
@@ -276,10 +278,14 @@ class Planner:
         # What has no time was said when the one before was, and what comes first before the next.
         last = plan.transcript.created or next((one.created for one in turns if one.created), None)
         derive = ids.derived_ids(self._space, *plan.names)
+        changed = _changed(plan, known, derive)
         for turn in turns:
             uuid = _own_id(turn, known, free) or derive(turn.id)
             last = turn.created or last
             seq = known.pop(uuid, None)
+            if uuid in changed:
+                uuid = derive(_version(turn))
+                seq = known.pop(uuid, None)
             if seq is not None:
                 plan.seqs[turn.id] = seq
                 continue
@@ -291,6 +297,41 @@ def sessions_of(account: Account, uuids: Collection[UUID]) -> list[Session]:
     """Return which of these sessions there are, and are the account's."""
     # Asked for the account as well, SQLite walks all that it owns.
     return [row for row in Session.objects.filter(uuid__in=uuids) if row.account_id == account.pk]
+
+
+def _changed(
+    plan: Plan, known: Collection[UUID], derive: Callable[[str], UUID]
+) -> Collection[UUID]:
+    """Return which of the messages that are there say something else, and never said this.
+
+    They come in beside those, as another version: nothing that either file says is lost.
+    """
+    session = plan.session
+    if session is None or not known:
+        return ()
+    texts: dict[UUID, str] = {}
+    for turn in plan.transcript.turns:
+        own = _uuid(turn.id)
+        texts[own if own is not None and own in known else derive(turn.id)] = text.mend(
+            turn.content
+        )
+    rows = session.messages.filter(deleted_at=None).iterator(_AT_ONCE)
+    return {row.uuid for row in rows if not _says(row, session, texts.get(row.uuid))}
+
+
+def _says(row: Message, session: Session, given: str | None) -> bool:
+    """Tell whether a message says this, or said it once; of one that does not open, yes."""
+    packed = None if given is None else records.or_damaged(records.open_packed, row, session)
+    if packed is None or records.content_of(packed) == given:
+        return True
+    earlier = Revision.objects.filter(message=row) if row.revision > 1 else ()
+    found = (records.or_damaged(records.open_revision, old, session) for old in earlier)
+    return any(body is not None and body.content == given for body in found)
+
+
+def _version(turn: Turn) -> str:
+    digest = blake2b(turn.content.encode("utf-8", "surrogatepass"), digest_size=16)
+    return f"{turn.id} {digest.hexdigest()}"
 
 
 def _own_id(turn: Turn, known: dict[UUID, int], free: set[UUID]) -> UUID | None:
