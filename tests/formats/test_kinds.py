@@ -145,6 +145,18 @@ def test_details_without_an_end_stay_where_they_are() -> None:
     )
 
 
+@pytest.mark.parametrize("fence", ["```", "~~~~", "   ````"])
+def test_details_in_fenced_code_are_what_somebody_wrote(fence: str) -> None:
+    part = '<details type="reasoning">hm</details>'
+    code = f"{fence}html\n{part}\n{fence}\n"
+    assert taken_out(f"So:\n{code}") == (f"So:\n{code}", [])
+    text, blocks = taken_out(f"{part}\n{code}{part}")
+    assert (text, len(blocks)) == (code.strip(), 2)
+    assert taken_out(f"{fence}\nnever closed {part}")[1] == []
+    assert len(taken_out(f"```one``` line\n{part}\n")[1]) == 1
+    assert len(taken_out(f"``` \nx\n``\n```\r\n{part}\n")[1]) == 1
+
+
 def test_librechat() -> None:
     chat = only("librechat")
     known = by_id(chat)
