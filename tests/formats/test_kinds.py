@@ -269,6 +269,18 @@ def test_claude_code() -> None:
     assert (about["cwd"], about["other_lines"]["progress"]) == ("/src", 1)
 
 
+def test_an_answer_on_several_lines_of_a_log_is_counted_once() -> None:
+    asked, said = kinds.CLAUDE_CODE[1:3]
+
+    def line(at: int, answer: str, tokens: int) -> dict[str, Any]:
+        inner = said["message"] | {"id": answer, "usage": {"output_tokens": tokens}}
+        return said | {"uuid": f"v{at}", "message": inner}
+
+    log = [asked, line(1, "a", 2), line(2, "a", 50), line(3, "b", 7), line(4, "a", 50)]
+    ((chat,), _) = sorted_out(kinds.lines(*log))
+    assert [turn.tokens for turn in chat.turns] == [None, 50, None, 7, None]
+
+
 def test_a_summary_of_another_session_is_no_title_and_a_given_one_is_first() -> None:
     said = kinds.CLAUDE_CODE[1]
     other = {"type": "summary", "summary": "Another", "leafUuid": "zz"}
