@@ -131,7 +131,7 @@ def test_openwebui() -> None:
     assert clean.created == datetime.fromtimestamp(1700000020, UTC)
     old = {"id": "o", "chat": {"models": [], "messages": [{"role": "user", "content": "a"}] * 2}}
     (legacy,) = sorted_out([old])[0]
-    assert [one.parent for one in legacy.turns] == [None, "message-0"]
+    assert [one.parent for one in legacy.turns] == [None, legacy.turns[0].id]
 
 
 def test_details_without_an_end_stay_where_they_are() -> None:
@@ -366,7 +366,7 @@ def test_sharegpt() -> None:
         "assistant",
         "tool",
     ]
-    assert chat.turns[-1].parent == "message-3"
+    assert chat.turns[-1].parent == chat.turns[-2].id
     nameless = {"conversations": [{"from": "human", "value": "a"}]}
     (one,), _ = sorted_out([nameless])
     assert one.id.startswith("sha256-")
