@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from chathistory.actions import exchange, exporting
 from chathistory.exceptions import Invalid
 from chathistory.formats import native
+from chathistory.formats.writers import chatgpt
 from chathistory.models import Message, Session
 from tests.actions.test_export import without_ids
 from tests.formats import checker, kinds
@@ -215,6 +216,24 @@ def test_messages_of_native_files_without_ids_may_be_the_same(alice: Any) -> Non
     twice = [{"role": "user", "content": "ok", "parent_id": None}] * 2
     assert takes(alice, {"session_id": "s", "messages": twice}) == (1, 0, 2)
     assert takes(alice, {"session_id": "s", "messages": twice}) == (0, 0, 0)
+
+
+def test_an_archived_chatgpt_chat_comes_in_and_goes_out_archived(alice: Any) -> None:
+    chats = [conversation({"a": None}) | {"id": key} for key in ("c1", "c2")]
+    exchange.import_file(alice, opened([chats[0] | {"is_archived": True}, chats[1]]))
+    rows = Session.objects.mine(alice).select_related("account__user").order_by("pk")
+    assert [one.state for one in rows] == ["archived", "active"]
+    written = json.loads(b"".join(chatgpt.write(exporting.export_sessions(alice, rows))))
+    assert [one["is_archived"] for one in written] == [True, False]
+
+
+def test_a_chatgpt_chat_with_a_lot_about_it_comes_in_without_most_of_that(alice: Any) -> None:
+    urls = [f"https://example.org/{at:0100}" for at in range(20_000)]
+    exchange.import_file(alice, opened([conversation({"a": None}) | {"safe_urls": urls}]))
+    (session,) = json.loads(exported(alice))["sessions"]
+    about = session["metadata"]
+    assert (about["chatgpt"]["safe_urls"], about["chatgpt"]["shortened"]) == (urls[:200], True)
+    assert about["nodes"] == 1
 
 
 @pytest.mark.parametrize("name", ["catalog.json", "representatives/corpus-manifest.json"])
