@@ -90,7 +90,7 @@ class Plan:
     transcript: Transcript
     uuid: UUID
     #: What its messages' ids are derived from.
-    names: tuple[str, str]
+    names: tuple[str, ...]
     outcome: Outcome
     #: The one that came with it, on one line and no longer than one may be.
     title: str | None = None
@@ -186,7 +186,8 @@ class Planner:
     def begin(self, transcript: Transcript) -> Plan:
         """Return a plan that only knows its session's id."""
         own = _uuid(transcript.id) if transcript.origin == "native" else None
-        names = (transcript.origin, str(own) if own else transcript.id)
+        names: tuple[str, ...] = (transcript.origin, str(own) if own else transcript.id)
+        names += (transcript.apart,) if transcript.apart else ()
         uuid = own if own and self._may_keep(own) else ids.derived_id(self._space, *names)
         outcome = Outcome(transcript.where, transcript.id, None, "new")
         outcome.format = text.mend(transcript.origin)

@@ -41,9 +41,10 @@ def read(value: Any, where: str) -> Transcript:
 
 
 def _identity(value: dict[str, Any], prompt: dict[str, Any]) -> str:
-    """A digest of the first chunk that has a time, which a longer file repeats."""
-    timed = (chunk for chunk in prompt["chunks"] if chunk.get("createTime"))
-    return loose.digest(next(timed, value))
+    """A digest of the first chunk that has a time, or of the first, which a longer file repeats."""
+    chunks = prompt["chunks"]
+    timed = (chunk for chunk in chunks if chunk.get("createTime"))
+    return loose.digest(next(timed, chunks[0] if chunks else value))
 
 
 def _model(value: dict[str, Any]) -> str | None:
@@ -54,17 +55,17 @@ def _model(value: dict[str, Any]) -> str | None:
 def _turns(value: dict[str, Any], prompt: dict[str, Any], where: str) -> list[Turn]:
     path = f"{where}.chunkedPrompt.chunks"
     chunks = loose.objects(prompt.get("chunks"), path)
-    turns = [_turn(at, one, _model(value), f"{path}[{at}]") for at, one in enumerate(chunks)]
+    turns = [_turn(one, _model(value), f"{path}[{at}]") for at, one in enumerate(chunks)]
     given = value.get("systemInstruction")
     if said := parts.words(given) or parts.words(loose.mapping(given).get("parts")):
-        turns.insert(0, loose.turn("system", None, "system", Said(said), loose.mapping(given)))
+        turns.insert(0, loose.turn("", None, "system", Said(said), loose.mapping(given)))
     return turns
 
 
-def _turn(index: int, chunk: dict[str, Any], model: str | None, path: str) -> Turn:
+def _turn(chunk: dict[str, Any], model: str | None, path: str) -> Turn:
     who = loose.role(chunk.get("role"))
     turn = loose.turn(
-        f"chunk-{index}",
+        "",
         None,
         who,
         _said(chunk, path),

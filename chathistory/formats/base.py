@@ -46,7 +46,8 @@ class Transcript:
 
     `head` is None where the source does not say; `title_source` is "auto" or "user" ("user"
     also for a title that came with an import: nothing may overwrite it); `where` is the path
-    in the file, such as `conversations[3]`; `extra` holds other fields of our JSON (state, …).
+    in the file, such as `conversations[3]`; `extra` holds other fields of our JSON (state, …);
+    `apart` is what tells a chat from others that its source gives the same id.
     """
 
     origin: str
@@ -63,6 +64,7 @@ class Transcript:
     title_source: str = "auto"
     where: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    apart: str = ""
 
 
 @dataclass(slots=True)

@@ -24,24 +24,26 @@ def read(value: Any, where: str) -> Transcript:
     value = loose.need_object(value, where)
     messages = loose.objects(value.get("messages"), f"{where}.messages")
     about = {key: item for key, item in value.items() if key != "messages"}
-    given = value.get("model")
-    model = given if isinstance(given, str) else loose.mapping(given).get("id")
+    told = value.get("model")
+    model = told if isinstance(told, str) else loose.mapping(told).get("id")
     rows = enumerate(messages)
-    turns = [_turn(at, one, f"{where}.messages[{at}]", model) for at, one in rows]
+    turns = [_turn(one, f"{where}.messages[{at}]", model) for at, one in rows]
     title = loose.text(value.get("name"))
+    given = loose.identity(value.get("id"))
     return Transcript(
         origin="chatbotui",
-        id=loose.identity(value.get("id")) or loose.digest(value),
+        id=given or loose.digest(value),
         title=title,
         turns=loose.chain(turns),
         metadata=loose.chat_about("chatbotui", about, model),
         title_source="user" if title else "auto",
         where=where,
+        apart=loose.beginning(turns) if given else "",
     )
 
 
-def _turn(index: int, message: dict[str, Any], path: str, model: Any) -> Turn:
+def _turn(message: dict[str, Any], path: str, model: Any) -> Turn:
     said = parts.read(message.get("content"), f"{path}.content")
     who = loose.role(message.get("role"))
     model = loose.text(model) if who == "assistant" else None
-    return loose.turn(f"message-{index}", None, who, said, message, model=model)
+    return loose.turn("", None, who, said, message, model=model)

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from chathistory.formats import tree
+from chathistory.formats import loose, tree
 from chathistory.formats.base import ROLES, Malformed, Transcript, Turn
 from chathistory.formats.chatgpt_content import read_content
 from chathistory.formats.times import from_epoch
 
 Nodes = dict[str, dict[str, Any]]
-_ROLES = {"human": "user", "ai": "assistant", "bot": "assistant", "model": "assistant"}
 
 
 def recognises(value: Any, header: dict[str, Any]) -> bool:
@@ -35,7 +34,7 @@ def read(value: Any, where: str) -> Transcript:
     if not isinstance(mapping, dict):
         raise Malformed(f"{where}.mapping", "is missing or not an object")
     nodes = {key: _node(node, f"{where}.mapping.{key}") for key, node in mapping.items()}
-    title = _text(value.get("title"))
+    title = loose.text(value.get("title"))
     turns, head = _turns(nodes, value.get("current_node"))
     return Transcript(
         origin="chatgpt",
@@ -49,16 +48,13 @@ def read(value: Any, where: str) -> Transcript:
         pinned=value.get("is_starred") is True,
         title_source="user" if title else "auto",
         where=where,
+        extra={"state": "archived"} if value.get("is_archived") is True else {},
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _identity(value: dict[str, Any], nodes: Nodes) -> str:
     """The conversation's id; without one its first root's, which later exports repeat."""
-    given = _text(value.get("conversation_id")) or _text(value.get("id"))
+    given = loose.text(value.get("conversation_id")) or loose.text(value.get("id"))
     if given or not nodes:
         return given or f"created-{value.get('create_time')}"
     roots = (key for key, node in nodes.items() if node.get("parent") is None)
@@ -68,10 +64,7 @@ def _identity(value: dict[str, Any], nodes: Nodes) -> str:
 def _metadata(value: dict[str, Any], count: int) -> dict[str, Any]:
     """What the conversation says of itself, verbatim, and how many nodes it had."""
     rest = {key: item for key, item in value.items() if key != "mapping"}
-    metadata: dict[str, Any] = {"chatgpt": rest, "nodes": count}
-    if model := _text(value.get("default_model_slug")):
-        metadata["model"] = model
-    return metadata
+    return loose.chat_about("chatgpt", rest, value.get("default_model_slug")) | {"nodes": count}
 
 
 def _node(node: Any, path: str) -> dict[str, Any]:
@@ -141,11 +134,12 @@ def _turn(key: str, parent: str | None, message: dict[str, Any], created: dateti
     author = message.get("author")
     author = author if isinstance(author, dict) else {}
     content, blocks = read_content(message.get("content"))
-    name, role = _text(author.get("name")) or "", author.get("role")
+    name, role = loose.text(author.get("name")) or "", author.get("role")
     return Turn(
         id=key,
         parent=parent,
-        role=_role(role, name),
+        # Of an unknown role, something with a name of its own is a tool.
+        role=loose.role(role, "tool" if name else "assistant"),
         content=content,
         created=created,
         author=name,
@@ -155,26 +149,19 @@ def _turn(key: str, parent: str | None, message: dict[str, Any], created: dateti
     )
 
 
-def _role(role: Any, name: str) -> str:
-    """One of our roles; of an unknown one, something with a name of its own is a tool."""
-    if isinstance(role, str) and (role in ROLES or role in _ROLES):
-        return _ROLES.get(role, role)
-    return "tool" if name else "assistant"
-
-
 def _about(message: dict[str, Any], role: Any) -> dict[str, Any]:
     """What one may want to know of a message: each key only where it says something."""
     given = message.get("metadata")
     given = given if isinstance(given, dict) else {}
-    status = _text(message.get("status"))
+    status = loose.text(message.get("status"))
     about = {
         "hidden": given.get("is_visually_hidden_from_conversation") is True
         or message.get("weight") == 0,
-        "model": _text(given.get("model_slug")),
+        "model": loose.text(given.get("model_slug")),
         "role": role if not (isinstance(role, str) and role in ROLES) else None,
         "attachments": _file_names(given.get("attachments")),
         "recipient": message.get("recipient") if message.get("recipient") != "all" else None,
-        "channel": _text(message.get("channel")),
+        "channel": loose.text(message.get("channel")),
         "status": status if status != "finished_successfully" else None,
     }
     return {key: item for key, item in about.items() if item}

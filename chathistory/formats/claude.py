@@ -27,7 +27,7 @@ def read(value: Any, where: str) -> Transcript:
     """Return one conversation; Malformed names the field that is not as it must be."""
     value = loose.need_object(value, where)
     messages = loose.objects(value.get("chat_messages"), f"{where}.chat_messages")
-    turns = [_turn(at, one, f"{where}.chat_messages[{at}]") for at, one in enumerate(messages)]
+    turns = [_turn(one, f"{where}.chat_messages[{at}]") for at, one in enumerate(messages)]
     if not any("parent_message_uuid" in message for message in messages):
         turns = loose.chain(turns)
     title = loose.text(value.get("name"))
@@ -53,7 +53,7 @@ def _head(given: Any, turns: list[Turn]) -> str | None:
     return given if any(turn.id == given for turn in turns) else None
 
 
-def _turn(index: int, message: dict[str, Any], path: str) -> Turn:
+def _turn(message: dict[str, Any], path: str) -> Turn:
     said = parts.read(message.get("content"), f"{path}.content")
     if not said.text:
         said.text = loose.text(message.get("text")) or ""
@@ -63,7 +63,7 @@ def _turn(index: int, message: dict[str, Any], path: str) -> Turn:
         said.blocks += [parts.attachment(file) for file in loose.listed(message.get(key))]
     parent = loose.text(message.get("parent_message_uuid"))
     turn = loose.turn(
-        loose.text(message.get("uuid")) or f"message-{index}",
+        loose.text(message.get("uuid")) or "",
         None if parent == _NOBODY else parent,
         loose.role(message.get("sender")),
         said,

@@ -48,6 +48,7 @@ class _Chat:
         self._session: str | None = None
         self._agent: str | None = None
         self._turns: list[Turn] = []
+        self._answers: dict[str, Turn] = {}  # by the message's id: each one's first line
         self._raw: dict[str, dict[str, Any]] = {}
         self._above: dict[str, str | None] = {}  # of lines that are no messages
         self._titles: dict[str, str] = {}
@@ -92,7 +93,18 @@ class _Chat:
         self._raw[identity] = line
         if line.get("isSidechain") is True and (agent := loose.text(line.get("agentId"))):
             self._agent = self._agent or agent
-        self._turns.append(_turn(identity, kind, line, path))
+        turn = _turn(identity, kind, line, path)
+        self._count(turn, loose.mapping(line.get("message")).get("id"))
+        self._turns.append(turn)
+
+    def _count(self, turn: Turn, answer: Any) -> None:
+        """Leave an answer's tokens on its first line only, as its last one tells them.
+
+        Each line repeats them; the first is the one that a longer log begins with too.
+        """
+        first = self._answers.setdefault(answer, turn) if loose.text(answer) else turn
+        if first is not turn and turn.tokens is not None:
+            first.tokens, turn.tokens = turn.tokens, None
 
     def transcript(self) -> Transcript | None:
         if not self._turns:

@@ -35,7 +35,7 @@ def read(value: Any, where: str) -> Transcript:
     if key is None:
         raise Malformed(f"{where}.messages", "is missing or not a list")
     found = _flat(value[key], f"{where}.{key}")
-    turns = [_turn(at, message, above, path) for at, (message, above, path) in enumerate(found)]
+    turns = [_turn(message, above, path) for message, above, path in found]
     title = loose.text(value.get("title"))
     about = {name: item for name, item in value.items() if name not in _LISTS}
     model = loose.text(loose.mapping(value.get("options")).get("model"))
@@ -70,12 +70,12 @@ def _flat(messages: Any, where: str) -> Iterator[tuple[dict[str, Any], str | Non
             waiting.append((inside, loose.text(message.get("messageId")), f"{path}.children"))
 
 
-def _turn(index: int, message: dict[str, Any], above: str | None, path: str) -> Turn:
+def _turn(message: dict[str, Any], above: str | None, path: str) -> Turn:
     sender, mine = loose.text(message.get("sender")), message.get("isCreatedByUser")
     who = "user" if mine is True else loose.role(message.get("role") or sender)
     who = "assistant" if mine is False and who == "user" else who
     turn = loose.turn(
-        loose.text(message.get("messageId")) or f"message-{index}",
+        loose.text(message.get("messageId")) or "",
         _parent(message, above),
         who,
         _said(message, path),

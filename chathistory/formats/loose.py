@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import pairwise
+from hashlib import blake2b
 from typing import Any
 
 from chathistory.formats import tree
@@ -17,8 +17,10 @@ from chathistory.formats.times import from_epoch
 TOKENS = 2**31 - 1
 _MOST = 1_500_000  # characters of a chat's metadata
 _LONG, _MANY = 500, 200  # characters, and items, of what is more
+_SYSTEM = ("system", "developer")
 _MILLISECONDS = 1e11  # seconds until the year 5138; as milliseconds the year 1973
 _ROLES = {
+    **{role: role for role in ROLES},
     **dict.fromkeys(("human", "person"), "user"),
     **dict.fromkeys(("ai", "bot", "model", "gpt", "chatgpt", "bing", "bard"), "assistant"),
     **dict.fromkeys(("function_call",), "assistant"),
@@ -65,8 +67,7 @@ def need_object(value: Any, path: str) -> dict[str, Any]:
 
 def role(value: Any, otherwise: str = "assistant") -> str:
     """Return one of our roles for what others call theirs."""
-    name = value.lower() if isinstance(value, str) else ""
-    return name if name in ROLES else _ROLES.get(name, otherwise)
+    return _ROLES.get(value.lower(), otherwise) if isinstance(value, str) else otherwise
 
 
 def count(value: Any) -> int | None:
@@ -109,11 +110,13 @@ def turn(
     identity: str, parent: str | None, who: str, said: Said, raw: dict[str, Any], **facts: Any
 ) -> Turn:
     """Return a message: what it says, and of the ``facts`` those that say anything."""
-    content = said.shown
-    facts["attachments"] = said.names
-    facts["content_from"] = "blocks" if content and not said.text else None
-    made = Turn(identity, parent, who, content, blocks=said.blocks, raw=raw)
-    made.metadata = about(**facts)
+    made = Turn(identity, parent, who, said.text, blocks=said.blocks, raw=raw)
+    if said.blocks:
+        made.content = said.shown
+        facts["attachments"] = said.names
+        facts["content_from"] = "blocks" if made.content and not said.text else None
+    if facts:
+        made.metadata = about(**facts)
     return made
 
 
@@ -123,12 +126,44 @@ def digest(value: Any) -> str:
     return f"sha256-{hashlib.sha256(packed).hexdigest()[:32]}"
 
 
+def name(one: Turn) -> str:
+    """Return an id for a message that has none: what is said again behind the same has the same.
+
+    So a text that was changed is another message, beside the one that was there before.
+    """
+    packed = f"{one.parent}\0{one.role}\0{_said(one)}".encode("utf-8", "surrogatepass")
+    return blake2b(packed, digest_size=16).hexdigest()
+
+
+def _said(one: Turn) -> str:
+    """The words; of a message without any its blocks, such as a file."""
+    return one.content or json.dumps(one.blocks)
+
+
+def beginning(turns: Iterable[Turn], place: str = "") -> str:
+    """Return what tells a chat from others of the same id: a digest of what was said first.
+
+    That is up to the first message that is no instruction, for many chats have the same ones.
+    ``place`` is where the chat stands, if that matters.
+    """
+    said: list[str] = [place]
+    for one in turns:
+        said += [one.role, _said(one)]
+        if one.role not in _SYSTEM:
+            break
+    packed = "\0".join(said).encode("utf-8", "surrogatepass")
+    return f"begins-{blake2b(packed, digest_size=16).hexdigest()}"
+
+
 def distinct(turns: Iterable[Turn]) -> dict[str, Turn]:
-    """Return the turns by their ids; an id used twice gets a number for its later turns."""
+    """Return the turns by their ids, and give one to those without.
+
+    An id used twice gets a number for its later turns.
+    """
     known: dict[str, Turn] = {}
     numbers: dict[str, int] = {}
     for one in turns:
-        given = one.id
+        given = one.id = one.id or name(one)
         while one.id in known:
             numbers[given] = numbers.get(given, 1) + 1
             one.id = f"{given}~{numbers[given]}"
@@ -139,10 +174,16 @@ def distinct(turns: Iterable[Turn]) -> dict[str, Turn]:
 
 def chain(turns: Iterable[Turn]) -> list[Turn]:
     """Return the turns, each following the one before it."""
-    known = list(distinct(turns).values())
-    for before, this in pairwise(known):
-        this.parent = before.id
-    return known
+    return list(distinct(_linked(turns)).values())
+
+
+def _linked(turns: Iterable[Turn]) -> Iterator[Turn]:
+    before: Turn | None = None
+    for one in turns:
+        # Whoever asks for this one has given the one before its id by now.
+        one.parent = before.id if before else None
+        before = one
+        yield one
 
 
 def arranged(turns: Iterable[Turn]) -> list[Turn]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from chathistory.formats import tree
+from chathistory.formats import loose, tree
 from chathistory.formats.base import ROLES, FormatError, Malformed, Transcript, Turn
 from chathistory.formats.fields import Fields
 from chathistory.formats.times import to_iso
@@ -170,12 +170,18 @@ def _turns(messages: list[Any], where: str) -> list[Turn]:
     before: str | None = None
     for index, message in enumerate(messages):
         path = f"{where}.messages[{index}]"
-        turn = _turn(Fields(message, path), index)
+        turn = _turn(Fields(message, path))
+        turn.parent = before if chain else turn.parent
+        turn.id = turn.id or _name(turn, turns)
         if turn.id in turns:
             raise Malformed(f"{path}.id", "is the id of an earlier message too")
-        turn.parent = before if chain else turn.parent
         turns[turn.id], before = turn, turn.id
     return _parents_first(turns)
+
+
+def _name(turn: Turn, turns: dict[str, Turn]) -> str:
+    name = loose.name(turn)
+    return f"{name}~{len(turns)}" if name in turns else name
 
 
 def _parents_first(turns: dict[str, Turn]) -> list[Turn]:
@@ -188,10 +194,10 @@ def _parents_first(turns: dict[str, Turn]) -> list[Turn]:
     return [turns[key] for key in tree.parents_first(parents)]
 
 
-def _turn(fields: Fields, index: int) -> Turn:
+def _turn(fields: Fields) -> Turn:
     deleted = fields.moment("deleted_at")
     turn = Turn(
-        id=fields.take("id", str) or f"message-{index}",
+        id=fields.take("id", str) or "",
         parent=fields.take("parent_id", str),
         role=_role(fields),
         content=_content(fields, deleted),

@@ -55,7 +55,7 @@ def _one_chat(items: Iterable[Item | Problem]) -> Iterator[Transcript | Problem]
             yield item
         else:
             path = f"items[{item.index}]"
-            turns.append(_turn(item.index, loose.need_object(item.value, path), path))
+            turns.append(_turn(loose.need_object(item.value, path), path))
     if is_whole:
         yield _transcript(turns, loose.digest([turn.raw for turn in turns]), "the file")
 
@@ -66,8 +66,10 @@ def read(value: Any, where: str) -> Transcript:
     messages = loose.objects(value.get("messages"), f"{where}.messages")
     about = {key: item for key, item in value.items() if key != "messages"}
     rows = enumerate(messages)
-    turns = [_turn(at, one, f"{where}.messages[{at}]") for at, one in rows]
-    transcript = _transcript(turns, loose.text(value.get("id")) or loose.digest(value), where)
+    turns = [_turn(one, f"{where}.messages[{at}]") for at, one in rows]
+    given = loose.text(value.get("id"))
+    transcript = _transcript(turns, given or loose.digest(value), where)
+    transcript.apart = loose.beginning(turns) if given else ""
     transcript.title = loose.text(value.get("title"))
     transcript.title_source = "user" if transcript.title else "auto"
     transcript.created = loose.moment(value.get("created"))
@@ -80,7 +82,7 @@ def _transcript(turns: list[Turn], identity: str, where: str) -> Transcript:
     return Transcript("openai", identity, turns=loose.chain(turns), where=where)
 
 
-def _turn(index: int, message: dict[str, Any], path: str) -> Turn:
+def _turn(message: dict[str, Any], path: str) -> Turn:
     if not isinstance(message.get("role"), str):
         raise Malformed(f"{path}.role", "is missing or not text")
     said = parts.read(message.get("content"), f"{path}.content")
@@ -92,6 +94,6 @@ def _turn(index: int, message: dict[str, Any], path: str) -> Turn:
         identity = message.get("tool_call_id") or message.get("name")
         said.blocks.append(parts.tool_result(said.text, identity))
     said.add(loose.text(message.get("refusal")) or "")
-    turn = loose.turn(loose.text(message.get("id")) or f"message-{index}", None, who, said, message)
+    turn = loose.turn(loose.text(message.get("id")) or "", None, who, said, message)
     turn.author = loose.text(message.get("name")) or ""
     return turn

@@ -87,7 +87,7 @@ def _turns(messages: dict[str, Any] | list[Any] | None, where: str) -> list[Turn
     if messages is None:
         raise Malformed(path, "is missing or not an object")
     rows = enumerate(messages)
-    turns = [_turn(f"message-{at}", one, f"{where}.chat.messages[{at}]") for at, one in rows]
+    turns = [_turn("", one, f"{where}.chat.messages[{at}]") for at, one in rows]
     for turn in turns:
         turn.id = loose.text((turn.raw or {}).get("id")) or turn.id
     linked = any(isinstance(one, dict) and "parentId" in one for one in messages)

@@ -52,7 +52,8 @@ class Said:
     @property
     def text(self) -> str:
         """The words."""
-        self._texts = ["\n\n".join(self._texts)] if self._texts else []
+        if len(self._texts) > 1:
+            self._texts = ["\n\n".join(self._texts)]
         return self._texts[0] if self._texts else ""
 
     @text.setter

@@ -38,24 +38,26 @@ def read(value: Any, where: str) -> Transcript:
     if key is None:
         raise Malformed(f"{where}.conversations", "is missing or not a list of {from, value}")
     messages = loose.objects(value[key], f"{where}.{key}")
-    turns = [_turn(at, one, f"{where}.{key}[{at}]") for at, one in enumerate(messages)]
+    turns = [_turn(one, f"{where}.{key}[{at}]") for at, one in enumerate(messages)]
     if system := loose.text(value.get("system")):
-        turns.insert(0, Turn("system", None, "system", system, raw={"system": system}))
+        turns.insert(0, Turn("", None, "system", system, raw={"system": system}))
     about = {name: item for name, item in value.items() if name != key}
     title = loose.text(value.get("title"))
+    given = loose.identity(value.get("id"))
     return Transcript(
         origin="sharegpt",
-        id=loose.identity(value.get("id")) or loose.digest(value),
+        id=given or loose.digest(value),
         title=title,
         turns=loose.chain(turns),
         metadata=loose.chat_about("sharegpt", about),
         title_source="user" if title else "auto",
         where=where,
+        apart=loose.beginning(turns) if given else "",
     )
 
 
-def _turn(index: int, message: dict[str, Any], path: str) -> Turn:
+def _turn(message: dict[str, Any], path: str) -> Turn:
     if "value" not in message:
         raise Malformed(f"{path}.value", "is missing")
     said = parts.read(message["value"], f"{path}.value")
-    return loose.turn(f"message-{index}", None, loose.role(message.get("from")), said, message)
+    return loose.turn("", None, loose.role(message.get("from")), said, message)

@@ -39,15 +39,15 @@ def _known(database: Database) -> dict[str, dict[str, Any]]:
 def _chat(
     database: Database, table: str, known: dict[str, Any], session: str, rows: list[int]
 ) -> dict[str, Any]:
-    messages = [_message(row, f"{table}[{row}]", database.row(table, row, *_ITEMS)) for row in rows]
+    messages = [_message(f"{table}[{row}]", database.row(table, row, *_ITEMS)) for row in rows]
     return {"session_id": session, **known.get(session, {}), "messages": messages}
 
 
-def _message(row: int, path: str, values: tuple[Any, ...]) -> dict[str, Any]:
+def _message(path: str, values: tuple[Any, ...]) -> dict[str, Any]:
     path = f"{path}.message_data"
     item = shape.mapping(values[1], path)
     return shape.message(
-        str(row),
+        "",
         _role(item, path),
         shape.said(item.get("content")),
         _blocks(item),

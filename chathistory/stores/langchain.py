@@ -26,13 +26,12 @@ def chats(database: Database) -> Iterator[Chat]:
 
 def _chat(database: Database, table: str, session: str, rows: list[int]) -> dict[str, Any]:
     messages = [
-        _message(row, f"{table}[{row}].message", database.row(table, row, "message")[0])
-        for row in rows
+        _message(f"{table}[{row}].message", database.row(table, row, "message")[0]) for row in rows
     ]
     return {"session_id": session, "messages": messages}
 
 
-def _message(row: int, path: str, value: Any) -> dict[str, Any]:
+def _message(path: str, value: Any) -> dict[str, Any]:
     item = shape.mapping(value, path)
     data = item.get("data")
     data = data if isinstance(data, dict) else item
@@ -40,7 +39,7 @@ def _message(row: int, path: str, value: Any) -> dict[str, Any]:
     about = about if isinstance(about, dict) else {}
     model = about.get("model_name", about.get("model"))
     return shape.message(
-        str(row),
+        "",
         _role(item, data, path),
         shape.said(data.get("content")),
         _blocks(data),

@@ -28,16 +28,16 @@ def _chat(database: Database, table: str, key: str, rows: list[int]) -> dict[str
     found = [(row, database.row(table, row, *_COLUMNS)) for row in rows]
     # As the store itself gives them; what has no time stays where it is.
     found.sort(key=lambda one: one[1][0] if isinstance(one[1][0], int) else 0)
-    messages = [_message(row, f"{table}[{row}]", *values) for row, values in found]
+    messages = [_message(f"{table}[{row}]", *values) for row, values in found]
     return {"session_id": key, "messages": messages}
 
 
-def _message(row: int, path: str, stamp: Any, role: Any, status: Any, data: Any) -> dict[str, Any]:
+def _message(path: str, stamp: Any, role: Any, status: Any, data: Any) -> dict[str, Any]:
     item = shape.mapping(data, f"{path}.data")
     given = item.get("blocks")
     said = shape.maybe(status, f"{path}.status")
     return shape.message(
-        str(row),
+        "",
         shape.role(role, f"{path}.role"),
         # Versions before blocks had content.
         shape.said(_texts(given)) or shape.said(item.get("content")),

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from chathistory import beside, frames
-from chathistory.formats import native
+from chathistory.formats import loose, native
 from chathistory.formats.base import FormatError, Malformed, Problem, Transcript
 
 _MAGIC = b"SQLite format 3\0"
 _ORIGINS = frozenset({"llm", "openai-agents", "llama-index", "langchain"})
+#: Whose chats have whatever names a program gave them, in other databases and tables too.
+_AMBIGUOUS = _ORIGINS - {"llm"}
 _MAX_FRAME = 256 << 20  # bytes
 _MAX_REASON = 2_000  # characters
 
@@ -78,4 +80,6 @@ def _result(frame: dict[str, Any]) -> Transcript | Problem:
     if origin not in _ORIGINS:
         raise FormatError("The database is of no known kind.")
     found.origin = str(origin)
+    if found.origin in _AMBIGUOUS:
+        found.apart = loose.beginning(found.turns, where)
     return found

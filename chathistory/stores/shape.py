@@ -159,7 +159,11 @@ def attachment(name: str) -> dict[str, Any]:
 def message(
     key: str, role: str, text: str, blocks: list[dict[str, Any]], **more: Any
 ) -> dict[str, Any]:
-    """Return a message; without words of its own it shows those of its blocks, and says so."""
+    """Return a message; without words of its own it shows those of its blocks, and says so.
+
+    Without a key it is named by what it says: a row's number says nothing in another database,
+    and is given again when the row is gone.
+    """
     shown = text or "\n\n".join(filter(None, map(_shown, blocks)))
     facts = more.pop("metadata", {}) | ({"content_from": "blocks"} if shown and not text else {})
     return {

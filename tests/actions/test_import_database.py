@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,7 +14,7 @@ from chathistory import represent
 from chathistory.actions import accounts, databases, exchange
 from chathistory.exceptions import Invalid
 from chathistory.models import Message, Session
-from tests.stores.samples import LANGCHAIN, fixture, human, made
+from tests.stores.samples import AGENTS, LANGCHAIN, LLAMA, fixture, human, made
 
 
 @pytest.fixture
@@ -48,6 +50,48 @@ def test_happy_a_real_database_of_each_kind(alice):
         report = databases.import_database(alice, path)
         assert counted(report) == (chats, 0, 0, messages)
         assert counted(databases.import_database(alice, path)) == (0, 0, chats, 0)
+
+
+def agents(*said: str) -> list[tuple[Any, ...]]:
+    items = [json.dumps({"role": "user", "content": text}) for text in said]
+    return [(n, "default", item, "2026-11-23 05:54:37") for n, item in enumerate(items, 1)]
+
+
+def llama(*said: str) -> list[tuple[Any, ...]]:
+    items = [json.dumps({"content": text}) for text in said]
+    return [(n, "default", n, "user", "active", item) for n, item in enumerate(items, 1)]
+
+
+def langchain(*said: str) -> list[tuple[Any, ...]]:
+    return [(n, "default", human(text)) for n, text in enumerate(said, 1)]
+
+
+KINDS = [
+    (AGENTS, "agent_messages", agents),
+    (LLAMA, "llama_index_memory", llama),
+    (LANGCHAIN, "message_store", langchain),
+]
+
+
+@pytest.mark.parametrize(("schema", "table", "rows"), KINDS)
+def test_chats_of_one_name_in_other_databases_are_not_one(alice, tmp_path, schema, table, rows):
+    def take(name: str, *said: str) -> tuple[int, int, int, int]:
+        path = made(tmp_path / name, schema, **{table: rows(*said)})
+        return counted(databases.import_database(alice, path))
+
+    assert take("a.db", "q1", "a1") == (1, 0, 0, 2)
+    assert take("b.db", "p1", "a1") == (1, 0, 0, 2)
+    assert take("c.db", "q1", "a1", "q2") == (0, 1, 0, 1)
+    assert take("d.db", "q1", "other", "q2") == (0, 1, 0, 2)
+    assert Message.objects.count() == 7
+
+
+def test_chats_of_one_name_in_two_tables_are_not_one(alice, tmp_path):
+    both = LANGCHAIN + ";" + LANGCHAIN.replace("message_store", "another")
+    rows = langchain("q1", "a1")
+    path = made(tmp_path / "a.db", both, message_store=rows, another=rows)
+    assert counted(databases.import_database(alice, path)) == (2, 0, 0, 4)
+    assert counted(databases.import_database(alice, path)) == (0, 0, 2, 0)
 
 
 def test_stranger_sees_nothing_of_it(alice, charlie, store):

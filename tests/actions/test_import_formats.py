@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from chathistory.actions import exchange, exporting
 from chathistory.exceptions import Invalid
 from chathistory.formats import native
+from chathistory.formats.writers import chatgpt
 from chathistory.models import Message, Session
 from tests.actions.test_export import without_ids
 from tests.formats import checker, kinds
@@ -151,6 +152,88 @@ def test_a_longer_export_extends_what_is_there(alice: Any, name: str) -> None:
     assert after["messages_added"] >= 1
     rows = Message.objects.count()
     assert rows == before["messages_added"] + after["messages_added"]
+
+
+def nameless(name: str, *said: str, key: str = "c") -> Any:
+    """Return a chat of a format whose messages have no ids, said by both in turn."""
+    if name == "sharegpt":
+        return [{"id": key, "conversations": spoken("from", "value", *said)}]
+    if name == "aistudio":
+        return {"runSettings": {}, "chunkedPrompt": {"chunks": spoken("role", "text", *said)}}
+    if name == "claude":
+        return [{"uuid": key, "chat_messages": spoken("sender", "text", *said)}]
+    messages = spoken("role", "content", *said)
+    return {
+        "openai": {"id": key, "messages": messages},
+        "chatbotui": {"history": [{"id": key, "name": "n", "messages": messages}]},
+        "openwebui": [{"id": key, "chat": {"models": [], "messages": messages}}],
+        "native": {"session_id": key, "messages": messages},
+    }[name]
+
+
+def spoken(who: str, what: str, *said: str) -> list[dict[str, str]]:
+    """Return messages that two people take turns to say, after the system if it begins with !."""
+    roles = (["system"] if said[0].startswith("!") else []) + ["user", "assistant"] * len(said)
+    return [{who: role, what: text} for role, text in zip(roles, said, strict=False)]
+
+
+def takes(alice: Any, chat: Any) -> tuple[int, int, int]:
+    """Import a chat; return how many sessions were new or extended, and the new messages."""
+    report = exchange.import_file(alice, opened(chat)).as_dict()
+    return report["sessions_new"], report["sessions_extended"], report["messages_added"]
+
+
+@pytest.mark.parametrize(
+    "name", ["sharegpt", "aistudio", "claude", "openai", "chatbotui", "openwebui", "native"]
+)
+def test_what_was_changed_since_stands_beside_what_was_said(alice: Any, name: str) -> None:
+    assert takes(alice, nameless(name, "q1", "a1", "q2", "a2")) == (1, 0, 4)
+    assert takes(alice, nameless(name, "q1", "a1", "other", "a2", "q1", "a1")) == (0, 1, 4)
+    assert takes(alice, nameless(name, "q1", "a1", "q2", "a2", "q3")) == (0, 1, 1)
+    (session,) = json.loads(exported(alice))["sessions"]
+    said = {one["id"]: one for one in session["messages"]}
+    lines = {
+        (one["content"], said[one["parent_id"]]["content"] if one["parent_id"] else None)
+        for one in said.values()
+    }
+    assert lines == {
+        *(("q1", None), ("a1", "q1"), ("q2", "a1"), ("a2", "q2"), ("q3", "a2")),
+        *(("other", "a1"), ("a2", "other"), ("q1", "a2")),
+    }
+
+
+@pytest.mark.parametrize("name", ["sharegpt", "openai", "chatbotui"])
+def test_chats_of_one_id_that_begin_otherwise_are_not_one(alice: Any, name: str) -> None:
+    assert takes(alice, nameless(name, "q1", "a1")) == (1, 0, 2)
+    assert takes(alice, nameless(name, "p1", "b1", "p2")) == (1, 0, 3)
+    assert takes(alice, nameless(name, "!Be kind.", "q1")) == (1, 0, 2)
+    assert takes(alice, nameless(name, "!Be kind.", "p1", "a1")) == (1, 0, 3)
+    assert takes(alice, nameless(name, "q1", "a1", "q2")) == (0, 1, 1)
+    assert takes(alice, nameless(name, "p1", "b1", "p2")) == (0, 0, 0)
+
+
+def test_messages_of_native_files_without_ids_may_be_the_same(alice: Any) -> None:
+    twice = [{"role": "user", "content": "ok", "parent_id": None}] * 2
+    assert takes(alice, {"session_id": "s", "messages": twice}) == (1, 0, 2)
+    assert takes(alice, {"session_id": "s", "messages": twice}) == (0, 0, 0)
+
+
+def test_an_archived_chatgpt_chat_comes_in_and_goes_out_archived(alice: Any) -> None:
+    chats = [conversation({"a": None}) | {"id": key} for key in ("c1", "c2")]
+    exchange.import_file(alice, opened([chats[0] | {"is_archived": True}, chats[1]]))
+    rows = Session.objects.mine(alice).select_related("account__user").order_by("pk")
+    assert [one.state for one in rows] == ["archived", "active"]
+    written = json.loads(b"".join(chatgpt.write(exporting.export_sessions(alice, rows))))
+    assert [one["is_archived"] for one in written] == [True, False]
+
+
+def test_a_chatgpt_chat_with_a_lot_about_it_comes_in_without_most_of_that(alice: Any) -> None:
+    urls = [f"https://example.org/{at:0100}" for at in range(20_000)]
+    exchange.import_file(alice, opened([conversation({"a": None}) | {"safe_urls": urls}]))
+    (session,) = json.loads(exported(alice))["sessions"]
+    about = session["metadata"]
+    assert (about["chatgpt"]["safe_urls"], about["chatgpt"]["shortened"]) == (urls[:200], True)
+    assert about["nodes"] == 1
 
 
 @pytest.mark.parametrize("name", ["catalog.json", "representatives/corpus-manifest.json"])

@@ -131,7 +131,7 @@ def test_openwebui() -> None:
     assert clean.created == datetime.fromtimestamp(1700000020, UTC)
     old = {"id": "o", "chat": {"models": [], "messages": [{"role": "user", "content": "a"}] * 2}}
     (legacy,) = sorted_out([old])[0]
-    assert [one.parent for one in legacy.turns] == [None, "message-0"]
+    assert [one.parent for one in legacy.turns] == [None, legacy.turns[0].id]
 
 
 def test_details_without_an_end_stay_where_they_are() -> None:
@@ -143,6 +143,18 @@ def test_details_without_an_end_stay_where_they_are() -> None:
         "a  c",
         ["tool_call", "tool_result", "tool_result"],
     )
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~~", "   ````"])
+def test_details_in_fenced_code_are_what_somebody_wrote(fence: str) -> None:
+    part = '<details type="reasoning">hm</details>'
+    code = f"{fence}html\n{part}\n{fence}\n"
+    assert taken_out(f"So:\n{code}") == (f"So:\n{code}", [])
+    text, blocks = taken_out(f"{part}\n{code}{part}")
+    assert (text, len(blocks)) == (code.strip(), 2)
+    assert taken_out(f"{fence}\nnever closed {part}")[1] == []
+    assert len(taken_out(f"```one``` line\n{part}\n")[1]) == 1
+    assert len(taken_out(f"``` \nx\n``\n```\r\n{part}\n")[1]) == 1
 
 
 def test_librechat() -> None:
@@ -257,6 +269,18 @@ def test_claude_code() -> None:
     assert (about["cwd"], about["other_lines"]["progress"]) == ("/src", 1)
 
 
+def test_an_answer_on_several_lines_of_a_log_is_counted_once() -> None:
+    asked, said = kinds.CLAUDE_CODE[1:3]
+
+    def line(at: int, answer: str, tokens: int) -> dict[str, Any]:
+        inner = said["message"] | {"id": answer, "usage": {"output_tokens": tokens}}
+        return said | {"uuid": f"v{at}", "message": inner}
+
+    log = [asked, line(1, "a", 2), line(2, "a", 50), line(3, "b", 7), line(4, "a", 50)]
+    ((chat,), _) = sorted_out(kinds.lines(*log))
+    assert [turn.tokens for turn in chat.turns] == [None, 50, None, 7, None]
+
+
 def test_a_summary_of_another_session_is_no_title_and_a_given_one_is_first() -> None:
     said = kinds.CLAUDE_CODE[1]
     other = {"type": "summary", "summary": "Another", "leafUuid": "zz"}
@@ -342,7 +366,7 @@ def test_sharegpt() -> None:
         "assistant",
         "tool",
     ]
-    assert chat.turns[-1].parent == "message-3"
+    assert chat.turns[-1].parent == chat.turns[-2].id
     nameless = {"conversations": [{"from": "human", "value": "a"}]}
     (one,), _ = sorted_out([nameless])
     assert one.id.startswith("sha256-")

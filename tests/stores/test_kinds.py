@@ -55,7 +55,7 @@ def test_agents_items_become_messages_with_their_roles(tmp_path: Path) -> None:
         ("assistant", "It rains."),
     ]
     assert [turn.raw for turn in found.turns] == items
-    assert [turn.parent for turn in found.turns] == [None, "1", "2", "3", "4"]
+    assert [turn.parent for turn in found.turns] == [None, *(one.id for one in found.turns[:-1])]
     assert found.turns[2].author == "weather"
     assert [turn.blocks for turn in found.turns[1:4]] == [
         [{"type": "reasoning", "text": "Ask the tool."}],
