@@ -33,7 +33,7 @@ class Settings:
     MAX_TAGS: int = 50
     #: Sessions named in one bulk request.
     MAX_BULK: int = 1_000
-    #: Bytes of an upload imported within the request; a larger one becomes a job.
+    #: Bytes of an upload, unpacked, imported within the request; a larger one becomes a job.
     MAX_IMPORT_BYTES: int = 20_000_000
     #: Bytes of an upload altogether; more is refused.
     MAX_UPLOAD_BYTES: int = 2_000_000_000

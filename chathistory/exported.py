@@ -63,7 +63,7 @@ def exported(
         for session, owned in group:
             own = None if rows is None else rows.get(session.pk, [])
             sealed = records.Opener(session, keys.get(session.pk, {}))
-            messages = Messages(session, own, sealed, moment)
+            messages = Messages(session, own, sealed, moment, owned=owned)
             parts = sealed.columns() | {"tags": tags.get(session.pk, [])}
             shown = represent.session_json(session, owned=owned, parts=parts)
             shown["head_id"] = messages.id_of(session.head_seq)
@@ -84,10 +84,15 @@ class Messages:
         rows: Sequence[Row] | None,
         sealed: records.Opener,
         moment: Moment,
+        *,
+        owned: bool,
     ) -> None:
-        """Hold ``rows``, which are all; None lets them be read piece by piece."""
-        self._session, self._rows = session, rows
-        self._opener = _Opener(session, sealed, moment)
+        """Hold ``rows``, which are all; None lets them be read piece by piece.
+
+        What was said before an edit is only there where the owner asks (``owned``).
+        """
+        self._session, self._rows, self._owned = session, rows, owned
+        self._opener = _Opener(session, sealed, moment, owned=owned)
         self._last = session.last_seq
         self._kept: Collection[int] | None = None
 
@@ -95,7 +100,7 @@ class Messages:
         above: dict[int, str] = {}
         for rows in self._pieces():
             above = self._ids(rows, above)
-            revised = _revised(rows)
+            revised = _revised(rows) if self._owned else {}
             for row in rows:
                 yield self._opener.shown(row, above, revised)
 
@@ -162,8 +167,10 @@ class Messages:
 class _Opener:
     """Opens the messages of one session."""
 
-    def __init__(self, session: Session, sealed: records.Opener, moment: Moment) -> None:
-        self._session, self._id = session, str(session.uuid)
+    def __init__(
+        self, session: Session, sealed: records.Opener, moment: Moment, *, owned: bool
+    ) -> None:
+        self._session, self._id, self._owned = session, str(session.uuid), owned
         self._sealed, self._moment = sealed, moment
 
     def shown(
@@ -201,8 +208,9 @@ class _Opener:
             return
         shown["author"], shown["content"] = body.author, body.content
         shown["blocks"], shown["metadata"] = body.blocks, body.metadata
-        shown["raw"] = body.raw
-        shown["revisions"] = self._revisions(revised[row.pk]) if row.pk in revised else []
+        # The provider's item still says what an edit took away.
+        shown["raw"] = body.raw if self._owned or row.revision == 1 else None
+        shown["revisions"] = self._revisions(row, revised.get(row.pk, ()))
 
     def _body(self, row: Row) -> records.Body:
         if row.record is None or row.block is not None:
@@ -213,23 +221,34 @@ class _Opener:
     def _apart(self, row: Row) -> records.Body:
         """Open what did not come with its row: in a block, or large."""
         if row.block is None:
-            message = Message.objects.filter(pk=row.pk, revision=row.revision).first()
-            if message is None:
-                raise Damaged("The message was changed meanwhile.")
-        else:
-            known = {"uuid": UUID(bytes=_bytes_of(row.uuid)), "block_id": row.block}
-            message = Message(pk=row.pk, role=row.role, revision=row.revision, **known)
+            return self._large(row)
+        known = {"uuid": UUID(bytes=_bytes_of(row.uuid)), "block_id": row.block}
+        message = Message(pk=row.pk, role=row.role, revision=row.revision, **known)
         return records.open_body(message, self._session)
 
-    def _revisions(self, rows: Iterable[Revision]) -> list[dict[str, Any]]:
+    def _large(self, row: Row) -> records.Body:
+        """Open what the row held when it was read: an edit since then has made it an earlier text.
+
+        Raises Damaged.
+        """
+        message = Message.objects.filter(pk=row.pk, revision=row.revision).first()
+        if message is not None:
+            return records.open_body(message, self._session)
+        earlier = Revision.objects.filter(message=row.pk, revision=row.revision).first()
+        if earlier is None:
+            raise Damaged("The message was removed meanwhile.")
+        return records.open_revision(earlier, self._session)
+
+    def _revisions(self, row: Row, earlier: Iterable[Revision]) -> list[dict[str, Any]]:
         return [
             {
                 "revision": old.revision,
                 "content": body.content,
                 "edited_at": represent.moment(old.said_at),
             }
-            for old in rows
-            if (body := records.or_damaged(records.open_revision, old, self._session)) is not None
+            for old in earlier
+            if old.revision < row.revision  # later ones are of edits since the row was read
+            and (body := records.or_damaged(records.open_revision, old, self._session)) is not None
         ]
 
 

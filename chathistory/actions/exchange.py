@@ -87,20 +87,39 @@ def import_file(
     kilobytes are read, and of how many; what it raises ends the import between two transactions.
     Raises Invalid when the file as a whole is refused, or there is no such format.
     """
+    items = read(file, name, format_name)
+    told = step and _in_kilobytes(file, step)
     return import_transcripts(
         user,
-        read(file, name, format_name),
+        _telling(items, told) if told else items,
         naming=Naming.NEW if copy else Naming.DERIVED,
         dry_run=dry_run,
         space=once if copy else None,
-        step=step and _in_kilobytes(file, step),
+        step=told,
     )
 
 
 def _in_kilobytes(file: BinaryIO, step: Step) -> Callable[[], object]:
     size = file.seek(0, os.SEEK_END) >> 10
     file.seek(0)
-    return lambda: step(min(file.tell() >> 10, size), size)
+    furthest = 0
+
+    def tell() -> None:
+        nonlocal furthest  # the beginning is looked at again at the end
+        furthest = max(furthest, min(file.tell() >> 10, size))
+        step(furthest, size)
+
+    return tell
+
+
+def _telling(
+    items: Iterator[Transcript | Problem], step: Callable[[], object]
+) -> Iterator[Transcript | Problem]:
+    """Yield the same and tell ``step``: what is only looked at, or known, has no transaction."""
+    for item in items:
+        yield item
+        step()
+    step()
 
 
 def check_format(name: str | None) -> None:

@@ -34,8 +34,9 @@ def export_sessions(
 ) -> Iterator[dict[str, Any]]:
     """Yield sessions as objects for the writers of ``formats``.
 
-    Complete enough to import again to the same thing: branches, revisions, raw items. ``leaf``
-    leaves of each only the branch that ends at this message. Raises NotFound or NotAllowed at the
+    Complete enough to import again to the same thing: branches, revisions, raw items; but of an
+    edited message only its owner gets what it said before. ``leaf`` leaves of each only the branch
+    that ends at this message. Raises NotFound or NotAllowed at the
     first that ``user`` may not export, and Invalid where ``leaf`` is no message of it.
     """
     return exported.exported(_allowed(user, sessions), leaf)

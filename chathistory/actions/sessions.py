@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -274,13 +275,19 @@ def _copies(session: Session, messages: Iterable[Message]) -> list[Draft]:
     return [
         Draft(
             role=row.role,
-            body=records.open_body(row, session),
+            body=_body_of(row, session),
             status=row.status,
             tokens=row.tokens,
             created_at=row.created_at,
         )
         for row in messages
     ]
+
+
+def _body_of(row: Message, session: Session) -> records.Body:
+    """Return a body for a copy, which knows of no edit: what still says the old text stays out."""
+    body = records.open_body(row, session)
+    return body if row.revision == 1 else replace(body, raw=None)
 
 
 def clean_tags(names: Any) -> list[str]:

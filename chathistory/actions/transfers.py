@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.utils.translation import gettext as _
 
 from chathistory import registry, spool
 from chathistory.exceptions import Conflict, Invalid, NotAllowed, NotFound
-from chathistory.formats import Problem, Transcript, writers
+from chathistory.formats import writers
 from chathistory.models import Account, Job, Session
 from chathistory.search import query
 from chathistory.states import State
 
 from . import accounts, exchange, exporting, jobs
 from .working import Work
-
-Item = Transcript | Problem
 
 
 class Upload(Protocol):
@@ -56,30 +53,12 @@ def _import(work: Work) -> dict[str, Any]:
     if "key" not in given:
         raise Conflict(_("The site stopped meanwhile, and the file is gone: upload it again."))
     with spool.open_file(work.uuid, bytes.fromhex(given["key"])) as file:
-        read = exchange.read(file, given["file"], given.get("format"))
-        items = watched(read, file, work.step)
-        if given["copy"]:
-            items = _copies(items, work.uuid)
-        return exchange.import_transcripts(user, items, dry_run=given["dry_run"]).as_dict()
-
-
-def watched(
-    items: Iterator[Item], file: BinaryIO, step: Callable[[int, int], object]
-) -> Iterator[Item]:
-    """Yield what is read from ``file``, and tell ``step`` how many kilobytes of how many are."""
-    total = file.seek(0, io.SEEK_END) // 1000
-    file.seek(0)
-    for item in items:
-        yield item
-        step(file.tell() // 1000, total)
-
-
-def _copies(items: Iterator[Item], job: UUID) -> Iterator[Item]:
-    """Yield chats as if they came from a place of their own: the same job makes them once."""
-    for item in items:
-        if isinstance(item, Transcript):
-            item.origin = f"copy {job} {item.origin}"
-        yield item
+        how = {"copy": given["copy"], "dry_run": given["dry_run"], "once": work.uuid}
+        name, format_name = given["file"], given.get("format")
+        report = exchange.import_file(
+            user, file, name=name, format_name=format_name, step=work.step, **how
+        )
+        return report.as_dict()
 
 
 def _check_export(given: dict[str, Any]) -> None:

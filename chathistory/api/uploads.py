@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.uploadedfile import InMemoryUploadedFile, UploadedFile
@@ -11,6 +12,11 @@ from django.core.files.uploadhandler import FileUploadHandler
 from chathistory import ids, spool
 from chathistory.conf import settings
 from chathistory.exceptions import LimitExceeded
+from chathistory.formats.archive import MAX_ENTRIES
+
+_HEADER = b"PK\x01\x02"
+#: An entry of a zip's directory and the size it declares; one may seem to stand within another.
+_ENTRY = re.compile(_HEADER + rb"(?=.{20}(.{4}))", re.DOTALL)
 
 if TYPE_CHECKING:
     _File = UploadedFile[bytes]
@@ -33,7 +39,10 @@ class SealedUpload(_File):
 
 
 class SealedUploadHandler(FileUploadHandler):
-    """Keeps what a request imports itself in memory, and seals what is larger as it comes."""
+    """Keeps what a request imports itself in memory, and seals what is larger as it comes.
+
+    Of a zip it is what comes out of it that is large.
+    """
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         """Begin a file."""
@@ -48,13 +57,20 @@ class SealedUploadHandler(FileUploadHandler):
             self.upload_interrupted()
             raise LimitExceeded("Bytes of a file", settings.MAX_UPLOAD_BYTES, size, field="file")
         if self._writer is None and size > settings.MAX_IMPORT_BYTES:
-            self._writer = spool.Writer(ids.new_id())
-            self._writer.write(self._memory.getvalue())
-            self._memory = io.BytesIO()
+            self._writer = self._sealed()
         (self._writer or self._memory).write(raw_data)
+
+    def _sealed(self) -> spool.Writer:
+        """Move what came so far into the spool."""
+        writer = spool.Writer(ids.new_id())
+        writer.write(self._memory.getvalue())
+        self._memory = io.BytesIO()
+        return writer
 
     def file_complete(self, file_size: int) -> _File:
         """Return the file."""
+        if self._writer is None and _unpacks_to_more(self._memory, settings.MAX_IMPORT_BYTES):
+            self._writer = self._sealed()
         if self._writer is not None:
             self._writer.finish()
             return SealedUpload(self._writer, self.file_name, self.content_type)
@@ -73,3 +89,17 @@ class SealedUploadHandler(FileUploadHandler):
         """Forget what came before the client went away."""
         if self._writer is not None:
             self._writer.discard()
+
+
+def _unpacks_to_more(file: io.BytesIO, limit: int) -> bool:
+    """Tell whether a zip declares more than ``limit`` bytes; no entry gives more than it declares.
+
+    The directory is not parsed, for which a hostile one would take memory; what only looks like an
+    entry counts as one.
+    """
+    data = file.getvalue()
+    if not data.startswith(b"PK"):
+        return False
+    if data.count(_HEADER) > MAX_ENTRIES:
+        return True
+    return sum(int.from_bytes(one[1], "little") for one in _ENTRY.finditer(data)) > limit

@@ -65,7 +65,6 @@ HELPERS = {
     "tokens.find": "a look-up by the secret itself",
     "transfers.everything": "a look-up, part of the export job; see api/test_export.py",
     "transfers.file_of": "a look-up through the gate; see test_jobs_file.py",
-    "transfers.watched": "counts what import reads",
     "vocabularies.clean": "part of purge.sweep and erase.erase; see search/test_vocabularies.py",
     "vocabularies.of_sessions": "a look-up, part of erase.erase",
     "working.finish": "the end of perform and run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import zipfile
 from uuid import uuid4
 
@@ -184,3 +185,61 @@ def test_concurrent_exports_of_what_is_deleted_meanwhile_end(alice, talk, togeth
         lambda: whole(exporting.one(alice, session, "html")),
     )
     assert all(isinstance(one, bytes) for one in done[1:]), done
+
+
+SECRET = "the password is heron"
+
+
+def redacted(alice, talk) -> Session:
+    """A session whose message came in with a secret, which was edited out of it."""
+    session = talk("Hello")
+    item = {"author": {"role": "user"}, "content": {"content_type": "text", "parts": [SECRET]}}
+    calls = {"tool_calls": [{"function": {"arguments": SECRET}}]}
+    said = messages.append(session, alice, "user", SECRET, raw=item | calls)
+    messages.edit(said, alice, "the password is …")
+    messages.append(session, alice, "assistant", "Noted.", raw={"model": "kept"})
+    return Session.objects.select_related("account__user").get(pk=session.pk)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_stranger_to_an_edit_gets_nothing_of_what_was_said_before(alice, bob, talk, invite, form):
+    session = redacted(alice, talk)
+    invite(session, bob, "read", "export")
+    assert SECRET.encode() not in whole(exporting.one(bob, session, form))
+    assert SECRET.encode() not in whole(exporting.many(bob, [session], form))
+
+
+def test_happy_the_owner_and_the_site_get_it(alice, bob, talk, invite):
+    session = redacted(alice, talk)
+    invite(session, bob, "read", "export")
+    for user, times in ((alice, 3), (None, 3), (bob, 0)):
+        text = whole(exporting.one(user, session)).decode()
+        assert text.count(SECRET) == times
+        assert "kept" in text  # the item of what nobody edited
+
+
+def test_stranger_to_an_edit_gets_nothing_of_it_by_a_fork(alice, bob, talk, invite):
+    session = redacted(alice, talk)
+    invite(session, bob, "read")
+    fork = sessions.fork(session, bob)
+    text = whole(exporting.one(bob, fork)).decode()
+    assert SECRET not in text
+    assert "kept" in text
+
+
+def test_concurrent_edits_of_large_messages_leave_an_export_one_picture(alice, talk):
+    large = random.Random(0).randbytes(exported.INLINE).hex()  # packed, it stays large
+    session = talk("A", large, large)
+    messages.edit(session.messages.get(seq=2), alice, f"{large}2")
+    session.refresh_from_db()
+    (chat,) = exporting.export_sessions(alice, [session])
+    found = iter(chat["messages"])
+    next(found)
+    messages.edit(session.messages.get(seq=2), alice, "short now")
+    messages.edit(session.messages.get(seq=3), alice, "short too")
+    messages.edit(session.messages.get(seq=3), alice, "and again")
+    second, third = found
+    assert (second["content"], second["damaged"], second["revision"]) == (f"{large}2", False, 2)
+    assert [old["content"] for old in second["revisions"]] == [large]
+    assert (third["content"], third["damaged"], third["revision"]) == (large, False, 1)
+    assert third["revisions"] == []

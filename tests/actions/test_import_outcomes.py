@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ def load(user: Any, chats: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     return exchange.import_file(user, opened(chats), **more).as_dict()
 
 
+ONE = "Of 5 chats 1 failed"
 MIXED = [
     *(chat(1, 3), chat(2, 5), chat(3, 0), chat(4, 2) | {"mapping": "gone"}, chat(5, 2)),
     *(chat(1, 3), chat(6, 1), chat(6, 4), chat(5, 2), chat(7, 2)),
@@ -51,6 +53,16 @@ def test_a_dry_run_says_what_the_run_then_does(alice, copy):
         ]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_how_far_it_is_is_told_also_where_nothing_is_written(alice, dry_run):
+    told: list[tuple[int, int | None]] = []
+    for _ in range(2):  # the second time all is known
+        told.clear()
+        load(alice, MIXED, dry_run=dry_run, step=lambda *so_far: told.append(so_far))
+        assert len(told) >= len(MIXED)
+        assert told[-1][0] == told[-1][1]
+
+
 def test_each_chat_is_told_with_its_title_times_and_format(alice):
     (one,) = load(alice, [chat(1, 3)], dry_run=True)["sessions"]
     assert (one["title"], one["messages"], one["format"]) == ("Chat 1", 3, "chatgpt")
@@ -67,17 +79,22 @@ def test_one_that_failed_is_told_with_its_place_in_the_file(alice):
     assert failed["reason"]
 
 
-def said(tmp_path: Any, chats: list[dict[str, Any]], *options: str) -> tuple[str, str]:
+def said(
+    tmp_path: Any, chats: list[dict[str, Any]], *options: str, fails: str = ""
+) -> tuple[str, str]:
     path = tmp_path / "conversations.json"
     path.write_text(json.dumps(chats))
     out, problems = io.StringIO(), io.StringIO()
-    call_command("chat_import", str(path), "--user", "alice", *options, stdout=out, stderr=problems)
+    expected = pytest.raises(CommandError, match=fails) if fails else nullcontext()
+    with expected:
+        how = {"stdout": out, "stderr": problems}
+        call_command("chat_import", str(path), "--user", "alice", *options, **how)
     return out.getvalue(), problems.getvalue()
 
 
 def test_the_command_shows_what_would_come(alice, tmp_path):
     load(alice, [chat(1, 2)])
-    out, problems = said(tmp_path, MIXED[:5], "--dry-run")
+    out, problems = said(tmp_path, MIXED[:5], "--dry-run", fails=ONE)
     lines = out.splitlines()
     assert [line.split()[:2] for line in lines[:-1]] == [
         *(["extended", "1"], ["new", "5"], ["empty", "0"], ["new", "2"]),
@@ -90,7 +107,8 @@ def test_the_command_shows_what_would_come(alice, tmp_path):
 
 def test_what_a_file_says_commands_no_terminal(alice, tmp_path):
     evil = "\x1b]0;x\x07\x1b[2J\u202ename"
-    out, problems = said(tmp_path, [chat(1, 2, title=evil), chat(2, 2, title=evil, mapping=5)])
+    both = [chat(1, 2, title=evil), chat(2, 2, title=evil, mapping=5)]
+    out, problems = said(tmp_path, both, fails="Of 2 chats 1 failed")
     shown, _ = said(tmp_path, [chat(3, 2, title=evil)], "--dry-run")
     for text in (out, problems, shown):
         assert all(char.isprintable() or char == "\n" for char in text)
@@ -99,9 +117,16 @@ def test_what_a_file_says_commands_no_terminal(alice, tmp_path):
 
 
 def test_the_command_says_only_what_failed_and_the_totals_when_it_is_done(alice, tmp_path):
-    out, problems = said(tmp_path, MIXED[:5])
+    out, problems = said(tmp_path, MIXED[:5], fails=ONE)
     assert out.startswith("added 10 messages; sessions: 3 new")
     assert len(out.splitlines()) == len(problems.splitlines()) == 1
     sessions.delete(Session.objects.select_related("account").get(message_count=5), alice)
-    with pytest.raises(CommandError, match="No chat came in"):
-        said(tmp_path, [chat(2, 7)])
+    said(tmp_path, [chat(2, 7)], fails="No chat came in")
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("--copy",)])
+def test_the_command_fails_where_nothing_came_in_or_was_known(alice, tmp_path, options):
+    load(alice, [chat(1, 2)])
+    out, _ = said(tmp_path, [chat(3, 0), chat(4, 0)], *options, fails="No chat came in")
+    assert "2 empty, 0 failed" in out  # told before
+    said(tmp_path, [chat(1, 2), chat(3, 0)], *options)  # what is known is no failure

@@ -104,6 +104,34 @@ def test_happy_a_second_run_of_what_was_interrupted_doubles_nothing(alice, copy)
     assert (Session.objects.count(), Message.objects.count()) == (3, 3)
 
 
+def test_happy_a_copy_tells_the_format_by_its_name(alice):
+    job = transfers.take_in(alice, export(2), copy=True)
+    working.perform(job.uuid)
+    assert [one["format"] for one in ended(job)[1]["sessions"]] == ["chatgpt", "chatgpt"]
+
+
+@pytest.mark.parametrize("how", ["dry", "known"])
+def test_happy_where_nothing_is_written_it_can_be_watched_and_cancelled(alice, monkeypatch, how):
+    if how == "known":
+        working.perform(transfers.take_in(alice, export(300)).uuid)
+    steps: list[tuple[int, int | None]] = []
+    step = working.Work.step
+
+    def watched(work, done, total=None):
+        steps.append((done, total))
+        if len(steps) == 3:
+            jobs.cancel(alice, work.uuid)
+        step(work, done, total)
+
+    monkeypatch.setattr(working.Work, "step", watched)
+    monkeypatch.setattr(working, "PACE", 0)
+    job = transfers.take_in(alice, export(300), dry_run=how == "dry")
+    working.perform(job.uuid)
+    assert ended(job) == ("cancelled", None)
+    assert len(steps) == 3
+    assert all(total for _done, total in steps)
+
+
 def test_happy_another_copy_is_another(alice):
     for _ in range(2):
         working.perform(transfers.take_in(alice, export(), copy=True).uuid)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import struct
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +55,43 @@ def test_it_becomes_a_job(api: Api) -> None:
     assert (done["state"], done["result"]["sessions_new"]) == ("done", 1)
     assert done["file"] is None
     assert Session.objects.count() == 1
+
+
+def zipped(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("conversations.json", content)
+    return buffer.getvalue()
+
+
+def test_a_small_zip_of_much_is_large(api: Api) -> None:
+    packed = zipped(export(said=200))
+    assert len(packed) < 10_000
+    answer = api.upload("export.zip", packed)
+    assert answer.status_code == 202
+    assert b"PK" not in files()[0].read_bytes()
+    working.perform(UUID(answer.json()["id"]))
+    done = api.get(f"jobs/{answer.json()['id']}").json()
+    assert (done["state"], done["result"]["messages_added"]) == ("done", 200)
+    assert api.upload("export.zip", zipped(export())).status_code == 201
+
+
+def test_a_zip_of_more_entries_than_it_may_have_is_not_looked_at_here(
+    api: Api, settings: Any
+) -> None:
+    settings.CHATHISTORY_MAX_IMPORT_BYTES = 5_000_000
+    answer = api.upload("export.zip", b"PK\x03\x04" + b"PK\x01\x02" * 10_001)
+    assert answer.status_code == 202
+    working.perform(UUID(answer.json()["id"]))
+    assert api.get(f"jobs/{answer.json()['id']}").json()["error"]["code"] == "invalid"
+
+
+def test_of_a_zip_that_declares_too_little_no_more_comes_out(api: Api) -> None:
+    packed = bytearray(zipped(export(said=200)))
+    struct.pack_into("<L", packed, packed.rindex(b"PK\x01\x02") + 24, 5_000)
+    answer = api.upload("export.zip", bytes(packed))
+    problem(answer, 400, "invalid", "file")
+    assert not Session.objects.exists()
 
 
 def test_small_ones_never_touch_the_disk(api: Api, monkeypatch: Any) -> None:

@@ -91,3 +91,23 @@ def test_pdf_without_the_extra_names_it(
 def test_a_folder_that_is_not_there_is_named(chat: Session, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"nowhere/x: No such file"):
         run(tmp_path / "nowhere" / "x")
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_what_was_put_beside_it_is_neither_followed_nor_written_into(
+    chat: Session, tmp_path: Path, is_link: bool
+) -> None:
+    victim, planted = tmp_path / "victim", tmp_path / "out.part"
+    victim.write_text("mine")
+    if is_link:
+        planted.symlink_to(victim)
+    else:
+        planted.hardlink_to(victim)
+    victim.chmod(0o666)
+    run(tmp_path / "out")
+    out = tmp_path / "out"
+    assert victim.read_text() == "mine"
+    assert not out.is_symlink()
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert b"Bread?" in out.read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["out", "victim"]

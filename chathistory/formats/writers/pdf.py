@@ -66,6 +66,7 @@ _DEEPEST = 20  # blocks within blocks
 _STRONG = ("L", "R", "AL")
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
 _WEB = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+_LONGEST_LINK = 2_000  # characters; typst refuses a document in which a link has more than 8,000
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _WRAPPERS = {"em": "emph", "strong": "strong", "s": "strike"}
 _COLORS = {"user": "#2457c5"}
@@ -282,7 +283,8 @@ def _leaf(token: Token, styles: list[str], targets: list[str]) -> str:
         target = target or str(token.attrGet("src") or "")
     for style, function in _WRAPPERS.items():
         found = f"{function}({found})" if style in styles else found
-    return f"link({literal(target)}, {found})" if _WEB.match(target) else found
+    is_link = _WEB.match(target) and len(target) <= _LONGEST_LINK
+    return f"link({literal(target)}, {found})" if is_link else found
 
 
 _MAKERS: dict[str, Callable[[SyntaxTreeNode], str]] = {

@@ -28,6 +28,8 @@ Write = Callable[[Iterable[dict[str, Any]]], Iterator[bytes]]
 MAX_SOURCE = 8_000_000
 _SECONDS = 120  # of a document
 _MEMORY = 3 << 30  # bytes
+_REFUSED = "The PDF cannot be made: typst refused the document."
+_DIED = "The PDF needed more time or memory than it may have."
 _places = BoundedSemaphore(2)  # of documents that are set at once
 _CHILD = Path(__file__).with_name("typst_child.py")
 _PACKAGES = ("manimgx_fonts", "manimgx_fonts_cjk", "fontpkg_amiri")
@@ -71,7 +73,8 @@ class Typesetter:
     def set(self, source: bytes) -> bytes:
         """Return the PDF of a source.
 
-        Raises LimitExceeded where that is too long, and Unavailable where the child died of it.
+        Raises LimitExceeded where that is too long, and Unavailable where typst refuses it or the
+        child died of it.
         """
         if len(source) > MAX_SOURCE:
             raise LimitExceeded("Bytes of a PDF's text", MAX_SOURCE, len(source), field="format")
@@ -83,7 +86,7 @@ class Typesetter:
             _places.release()
         if length <= 0:
             self._end()
-            raise Unavailable("The PDF needed more time or memory than it may have.")
+            raise Unavailable(_REFUSED if length else _DIED)
         return answer
 
     def _limited(self, source: bytes) -> tuple[int, bytes]:
@@ -135,7 +138,7 @@ class Typesetter:
 
 
 def _asked(child: subprocess.Popen[bytes], source: bytes) -> tuple[int, bytes]:
-    """Return the answer's length, 0 where the child is gone, and the answer."""
+    """Return the answer's length, 0 where the child is gone, -1 if it refuses, and the answer."""
     assert child.stdin is not None  # noqa: S101  (both are pipes)
     assert child.stdout is not None  # noqa: S101
     child.stdin.write(LENGTH.pack(len(source)) + source)
@@ -145,4 +148,4 @@ def _asked(child: subprocess.Popen[bytes], source: bytes) -> tuple[int, bytes]:
         return 0, b""
     (length,) = LENGTH.unpack(header)
     answer = child.stdout.read(max(length, 0))
-    return (length, answer) if len(answer) == length else (0, b"")
+    return (length, answer) if len(answer) == max(length, 0) else (0, b"")

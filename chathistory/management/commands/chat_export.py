@@ -100,14 +100,19 @@ class Command(BaseCommand):
         target = Path(output)
         part = target.with_name(f"{target.name}.part")
         try:
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(_created(part), "wb") as file:
                 file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _created(path: Path) -> int:
+    """Return a new file that nobody else may read; what was in its place is gone, not followed."""
+    path.unlink(missing_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
 def _counted(sessions: Iterator[Session], total: int, bar: Bar) -> Iterator[Session]:

@@ -39,7 +39,10 @@ class Command(BaseCommand):
         parser.add_argument("--copy", action="store_true", help="make new sessions of everything")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Report each chat that failed, in a dry run each that would come, then the totals."""
+        """Report each chat that failed, in a dry run each that would come, then the totals.
+
+        Fails, after that, where a chat did or where there is none but empty ones.
+        """
         user = user_named(options["user"])
         try:
             report = self._import(user, options)
@@ -48,6 +51,7 @@ class Command(BaseCommand):
         except ChatHistoryError as error:
             raise CommandError(str(error)) from None
         self._print(report)
+        _judge(report)
 
     def _import(self, user: Any, options: dict[str, Any]) -> exchange.Report:
         path, kind = options["file"], options["format"]
@@ -73,8 +77,14 @@ class Command(BaseCommand):
             f"{totals['sessions_unchanged']:,} unchanged, {totals['sessions_empty']:,} empty, "
             f"{totals['sessions_failed']:,} failed"
         )
-        if report.outcomes and report.count("failed") == len(report.outcomes):
-            raise CommandError("No chat came in.")
+
+
+def _judge(report: exchange.Report) -> None:
+    """Raise CommandError where a chat failed, or where nothing came in or was known."""
+    if not any(map(report.count, ("new", "extended", "unchanged"))):
+        raise CommandError("No chat came in.")
+    if failed := report.count("failed"):
+        raise CommandError(f"Of {len(report.outcomes):,} chats {failed:,} failed; see above.")
 
 
 def _previewed(one: Outcome) -> str:
