@@ -7,14 +7,16 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
+from chathistory import keyring
 from chathistory.actions import messages, sessions
 from chathistory.formats.writers import WRITERS, typesetting
-from chathistory.models import Session
+from chathistory.models import DataKey, Session
 
 FORMS = [form for form in WRITERS if form != "pdf"]
 
@@ -97,7 +99,7 @@ def test_a_folder_that_is_not_there_is_named(chat: Session, tmp_path: Path) -> N
 def test_what_was_put_beside_it_is_neither_followed_nor_written_into(
     chat: Session, tmp_path: Path, is_link: bool
 ) -> None:
-    victim, planted = tmp_path / "victim", tmp_path / "out.part"
+    victim, planted = tmp_path / "victim", tmp_path / f".out.{os.getpid()}.part"
     victim.write_text("mine")
     if is_link:
         planted.symlink_to(victim)
@@ -111,3 +113,38 @@ def test_what_was_put_beside_it_is_neither_followed_nor_written_into(
     assert out.stat().st_mode & 0o777 == 0o600
     assert b"Bread?" in out.read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["out", "victim"]
+
+
+def test_a_link_leads_to_the_file_and_stays(chat: Session, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "there")
+    run(tmp_path / "out")
+    assert (tmp_path / "out").is_symlink()
+    assert b"Bread?" in (tmp_path / "there").read_bytes()
+
+
+def test_a_pipe_is_written_into_and_stays_one(chat: Session, tmp_path: Path) -> None:
+    pipe, found = tmp_path / "pipe", list[bytes]()
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    run(pipe)
+    reader.join()
+    assert b"Bread?" in found[0]
+    assert pipe.is_fifo()
+
+
+def test_a_name_is_needed(chat: Session) -> None:
+    with pytest.raises(CommandError, match="-o needs the name of a file"):
+        run("")
+
+
+def test_a_chat_whose_key_does_not_open_holds_up_no_other(chat: Session, tmp_path: Path) -> None:
+    rows = DataKey.objects.filter(session=chat)
+    rows.update(wrapped=bytes(rows.get().wrapped)[:-1] + b"\0")
+    keyring.forget()
+    for form in FORMS:
+        run(tmp_path / "out.zip", "--format", form)
+    run(tmp_path / "out.json")
+    found = json.loads((tmp_path / "out.json").read_text())["sessions"]
+    assert {one["damaged"]: one["title"] for one in found} == {False: "Of A heron", True: None}
+    assert {one["messages"][0]["content"] for one in found} == {"A heron?", ""}

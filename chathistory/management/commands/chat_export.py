@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -67,6 +68,8 @@ class Command(BaseCommand):
 
     def _export(self, user: Any, sessions: Iterator[Session], options: dict[str, Any]) -> None:
         output, form = options["output"], options["format"]
+        if not output:
+            raise CommandError("-o needs the name of a file, or - for the standard output.")
         is_zip = output.endswith(".zip")
         if options["layout"] == "tree":
             files = exporting.tree(user, sessions, form)
@@ -94,11 +97,16 @@ class Command(BaseCommand):
 
     def _write(self, output: str, pieces: Any) -> None:
         if output == "-":
-            sys.stdout.buffer.writelines(pieces)
+            with closing(pieces):
+                sys.stdout.buffer.writelines(pieces)
             sys.stdout.buffer.flush()
             return
-        target = Path(output)
-        part = target.with_name(f"{target.name}.part")
+        target = Path(output).resolve()
+        if target.exists() and not target.is_file():  # a pipe or a device is written to as it is
+            with target.open("wb") as file:
+                file.writelines(pieces)
+            return
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             with os.fdopen(_created(part), "wb") as file:
                 file.writelines(pieces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from io import UnsupportedOperation
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,12 @@ class Command(BaseCommand):
         user = user_named(options["user"])
         try:
             report = self._import(user, options)
+        except UnsupportedOperation:
+            raise CommandError(f"{options['file']} is no file: it cannot be read twice.") from None
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. The same file again brings in the rest.") from None
         except ChatHistoryError as error:
             raise CommandError(str(error)) from None
         self._print(report)
@@ -69,6 +74,8 @@ class Command(BaseCommand):
                 self.stderr.write(_shown(failed))
             elif report.dry_run:
                 self.stdout.write(_shown(_previewed(one)))
+            if one.note:
+                self.stdout.write(_shown(f"{one.where} {one.title or ''}: {one.note}"))
         totals = report.as_dict()
         said = "would add" if report.dry_run else "added"
         self.stdout.write(
