@@ -25,6 +25,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{]+|[\]},"]', re.DOTALL)
 _MEMBER = re.compile(
     r'[{,]\s*("\w{1,64}")\s*:\s*("(?:[^"\\]|\\.){0,500}"|null|true|false|[-\d][-+.\deE]{0,30})'
 )
+_OPENED = re.compile(r'[{,]\s*("\w{1,64}")\s*:\s*[\[{]')
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -33,7 +34,7 @@ class Bad(ValueError):
     """A value that cannot be read.
 
     `reason` is a clause without a full stop; `named` holds the plain members it begins with
-    (title, id, …); `sound`: its brackets look whole, only what is between them is refused;
+    (title, id, …), and `opened` is the name of a list or object right behind them; `sound`: its brackets look whole, only what is between them is refused;
     `passed`: the window already stands behind it; `cut`: the file ends in the middle of it;
     `spent`: characters that were read in vain.
     """
@@ -44,6 +45,7 @@ class Bad(ValueError):
         self.reason = reason
         self.named = named
         self.spent = spent
+        self.opened: str | None = None
         self.sound = self.passed = self.cut = False
 
 
@@ -134,7 +136,10 @@ class Values:
             except ValueError:
                 break
             pos = member.end()
-        return Bad(reason, named, spent)
+        bad = Bad(reason, named, spent)
+        if opened := _OPENED.match(text, pos):
+            bad.opened = json.loads(opened[1])
+        return bad
 
     def _grow(self) -> None:
         window = self.window
