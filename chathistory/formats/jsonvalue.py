@@ -34,9 +34,9 @@ class Bad(ValueError):
     """A value that cannot be read.
 
     `reason` is a clause without a full stop; `named` holds the plain members it begins with
-    (title, id, …), and `opened` is the name of a list or object right behind them; `sound`: its brackets look whole, only what is between them is refused;
-    `passed`: the window already stands behind it; `cut`: the file ends in the middle of it;
-    `spent`: characters that were read in vain.
+    (title, id, …); `opened` is the name of a list or object right behind them; `sound`: its
+    brackets look whole, only what is between them is refused; `passed`: the window already stands
+    behind it; `cut`: the file ends in the middle of it; `spent`: characters read in vain.
     """
 
     def __init__(self, reason: str, named: dict[str, Any], spent: int = 0) -> None:
