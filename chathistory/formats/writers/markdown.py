@@ -3,7 +3,8 @@
 What people said is Markdown already and stays so. Outside of code raw HTML becomes text, images
 become links, and links that lead anywhere but to the web or to a mailbox become text; a fence
 that was never closed is closed, so that it swallows nothing. That nothing active is left is then
-checked by parsing it as a renderer would that lets everything through; what still is, is fenced.
+checked by parsing it as a renderer would that lets everything through; what still is, is fenced,
+and so is what would take too long to be checked.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _TICKS = re.compile(r"`+")
 _ADDRESS = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 _PIPE = re.compile(r"(?<!\\)(\|)")
+_FENCE = re.compile(r"```|~~~")
 _CLOSING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*")
 
 
@@ -168,6 +170,8 @@ def _end_of_code(ticks: re.Match[str], runs: dict[int, list[int]]) -> int:
 
 def _closed(text: str) -> str:
     """Close a fence that was left open at the end."""
+    if _FENCE.search(text) is None:
+        return text
     tokens = commonmark.parse(_markdown(), text)
     last = tokens[-1] if tokens else None
     if last is None or last.type != "fence" or last.level or last.map is None:
