@@ -37,6 +37,7 @@ _ATTRIBUTES = {
 _SCHEME = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 _DEEPEST = 50  # blocks within blocks; of what is deeper a parser would leave out the words
 _COLORED = 8_000  # characters of code in colors, in one piece; of smaller pieces it is more
+_SLOW, _SLOWEST = ("cs", "c#", "csharp", "aspx-cs"), 2  # these take the cube
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
 
 
@@ -75,8 +76,9 @@ def _limit_colors(tokens: list[Token]) -> None:
     """Leave the code plain that would take too long: some languages take its length's square."""
     left = _COLORED**2
     for token in tokens:
-        if token.type == "fence" and token.info:
-            left -= len(token.content) ** 2
+        if token.type == "fence" and token.info.strip():
+            slowness = _SLOWEST if token.info.split()[0].lower() in _SLOW else 1
+            left -= (len(token.content) * slowness) ** 2
             token.info = token.info if left >= 0 else ""
 
 

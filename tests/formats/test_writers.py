@@ -233,7 +233,9 @@ def test_hostile_markdown_takes_work_as_it_is_long(kind: str) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize(("language", "piece"), [("java", "a "), ("java", "a<"), ("perl", "s{")])
+@pytest.mark.parametrize(
+    ("language", "piece"), [("java", "a "), ("java", "a<"), ("perl", "s{"), ("C#", "a\n")]
+)
 def test_code_too_long_for_colors_is_plain(language: str, piece: str) -> None:
     page = written("html", session(f"```{language}\n{_of(piece)}\n```")).decode()
     assert f"<code>{escape(_of(piece))}" in page
