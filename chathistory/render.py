@@ -16,6 +16,8 @@ from pygments.formatters.html import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
+from chathistory import commonmark
+
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote"),
     *("pre", "code", "span", "div", "em", "strong", "s", "a"),
@@ -34,6 +36,8 @@ _ATTRIBUTES = {
 }
 _SCHEME = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 _DEEPEST = 50  # blocks within blocks; of what is deeper a parser would leave out the words
+_COLORED = 8_000  # characters of code in colors, in one piece; of smaller pieces it is more
+_SLOW, _SLOWEST = ("cs", "c#", "csharp", "aspx-cs"), 2  # these take the cube
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
 
 
@@ -44,13 +48,8 @@ def to_html(content: str, *, is_apart: bool = False) -> SafeString:
     to be shown ``is_apart`` from this site has no links without a scheme: nobody knows where they
     would lead from there, perhaps to a file.
     """
-    markdown = _markdown()
-    tokens = markdown.parse(content)
-    dirty = markdown.renderer.render(tokens, markdown.options, {})
-    if any(token.level >= _DEEPEST for token in tokens):
-        dirty = f"<pre>{escape(content)}</pre>"
     html = nh3.clean(
-        dirty,
+        _laid_out(content) or f"<pre>{escape(content)}</pre>",
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
@@ -60,14 +59,36 @@ def to_html(content: str, *, is_apart: bool = False) -> SafeString:
     return mark_safe(html)  # noqa: S308  (nh3 has just cleaned it)
 
 
+def _laid_out(content: str) -> str | None:
+    """Return HTML, None of what is nested too deeply or too odd."""
+    markdown = _markdown()
+    try:
+        tokens = commonmark.parse(markdown, content)
+    except commonmark.TooOdd:
+        return None
+    if any(token.level >= _DEEPEST for token in tokens):
+        return None
+    _limit_colors(tokens)
+    return str(markdown.renderer.render(tokens, markdown.options, {}))
+
+
+def _limit_colors(tokens: list[Token]) -> None:
+    """Leave the code plain that would take too long: some languages take its length's square."""
+    left = _COLORED**2
+    for token in tokens:
+        if token.type == "fence" and token.info.strip():
+            slowness = _SLOWEST if token.info.split()[0].lower() in _SLOW else 1
+            left -= (len(token.content) * slowness) ** 2
+            token.info = token.info if left >= 0 else ""
+
+
 def _absolute(_tag: str, attribute: str, value: str) -> str | None:
     return None if attribute == "href" and not _SCHEME.match(value) else value
 
 
 @cache
 def _markdown() -> MarkdownIt:
-    options = {"html": False, "highlight": _highlight, "maxNesting": _DEEPEST + 1}
-    markdown = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    markdown = commonmark.parser(html=False, highlight=_highlight, maxNesting=_DEEPEST + 1)
     for cell in ("th_open", "td_open"):
         markdown.add_render_rule(cell, _cell)
     for block in ("bullet_list_open", "ordered_list_open", "blockquote_open"):

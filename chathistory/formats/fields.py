@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from chathistory.formats.base import Malformed
-from chathistory.formats.times import from_iso
+from chathistory.formats.times import from_iso, is_iso
 
 T = TypeVar("T")
 _NAMES = {
@@ -60,9 +60,14 @@ class Fields:
         return values
 
     def moment(self, key: str) -> datetime | None:
-        """Return an ISO 8601 time in UTC; Malformed if the text is no time that can be kept."""
+        """Return an ISO 8601 time in UTC; Malformed if the text is no time.
+
+        One too early or too late to be kept is None, and its text stays in the rest.
+        """
         text = self.take(key, str)
         moment = from_iso(text) if text else None
         if text and moment is None:
-            raise Malformed(f"{self.path}.{key}", "is not a time (ISO 8601, before year 9999)")
+            if not is_iso(text):
+                raise Malformed(f"{self.path}.{key}", "is not a time (ISO 8601)")
+            self.rest[key] = text
         return moment

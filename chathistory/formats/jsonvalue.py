@@ -31,6 +31,7 @@ _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 _FLAT = re.compile(
     r'(?:[^\[\]{}"]++|"(?:[^"\\]++|\\.)*+"|\[[^\[\]{}"]*+\]|\{[^\[\]{}"]*+\})++', re.DOTALL
 )
+_OPENED = re.compile(r'[{,]\s*("\w{1,64}")\s*:\s*[\[{]')
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -39,9 +40,9 @@ class Bad(ValueError):
     """A value that cannot be read.
 
     `reason` is a clause without a full stop; `named` holds the plain members it begins with
-    (title, id, …); `sound`: its brackets look whole, only what is between them is refused;
-    `passed`: the window already stands behind it; `cut`: the file ends in the middle of it;
-    `spent`: characters that were read in vain.
+    (title, id, …); `opened` is the name of a list or object right behind them; `sound`: its
+    brackets look whole, only what is between them is refused; `passed`: the window already stands
+    behind it; `cut`: the file ends in the middle of it; `spent`: characters read in vain.
     """
 
     def __init__(self, reason: str, named: dict[str, Any], spent: int = 0) -> None:
@@ -50,6 +51,7 @@ class Bad(ValueError):
         self.reason = reason
         self.named = named
         self.spent = spent
+        self.opened: str | None = None
         self.sound = self.passed = self.cut = False
 
 
@@ -158,7 +160,10 @@ class Values:
             except ValueError:
                 break
             pos = member.end()
-        return Bad(reason, named, spent)
+        bad = Bad(reason, named, spent)
+        if opened := _OPENED.match(text, pos):
+            bad.opened = json.loads(opened[1])
+        return bad
 
     def _grow(self) -> None:
         window = self.window

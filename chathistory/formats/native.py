@@ -142,7 +142,7 @@ def dict_to_transcript(value: Any, where: str) -> Transcript:
         updated=fields.moment("updated_at"),
         turns=turns,
         head=_head(fields, turns),
-        metadata=fields.take("metadata", dict) or {},
+        metadata=_metadata(fields),
         tags=fields.items("tags", str),
         pinned=fields.take("pinned", bool) or False,
         title_source=source or ("user" if title else "auto"),
@@ -204,7 +204,7 @@ def _turn(fields: Fields) -> Turn:
         created=fields.moment("timestamp"),
         author=fields.take("author", str) or "",
         blocks=fields.items("blocks", dict),
-        metadata=fields.take("metadata", dict) or {},
+        metadata=_metadata(fields),
         raw=fields.take("raw", dict),
         status=fields.take("status", str) or "complete",
         edited=fields.moment("edited_at"),
@@ -215,6 +215,13 @@ def _turn(fields: Fields) -> Turn:
     )
     turn.extra = fields.rest
     return turn
+
+
+def _metadata(fields: Fields) -> dict[str, Any]:
+    """The metadata; it says so where a record did not open when this was written."""
+    metadata = fields.take("metadata", dict) or {}
+    # Else what is missing here would pass for what was never said.
+    return {**metadata, "damaged": True} if fields.rest.get("damaged") is True else metadata
 
 
 def _role(fields: Fields) -> str:

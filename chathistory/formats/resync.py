@@ -1,8 +1,9 @@
 """Finding the next item of a list behind one whose syntax is broken.
 
 An item is believed when it begins with the same name as the items before it and has most of
-their members: the parts inside a broken item look different. Before any item was seen, the
-plain members the broken one begins with serve as the pattern; failing that, brackets are counted.
+their members: the parts inside a broken item look different. Before any item was seen, the plain
+members the broken one begins with serve as the pattern, with the list or object behind them, and
+more than half of them must be there; failing that, brackets are counted.
 """
 
 from __future__ import annotations
@@ -25,20 +26,29 @@ class Resync:
         self._values = values
         self._window = values.window
         self._keys: tuple[str, ...] = ()
+        self._guessed = False  # from the beginning of a broken item
         self._budget = BUDGET
 
     def learn(self, value: Any) -> None:
         """Take `value`, which was read whole, as the pattern of an item."""
         if type(value) is dict and value:
-            self._keys = tuple(value)
+            self._keys, self._guessed = tuple(value), False
 
     def seek(self, error: Bad) -> bool:
         """Move behind the broken item that begins here; False if no place is found."""
-        if not self._keys and len(error.named) > 1:
-            self._keys = tuple(error.named)
+        if not self._keys:
+            self._guess(error)
         if self._keys and _PLAIN.fullmatch(self._keys[0]):
             return self._next_alike(re.compile(r'\{\s*"' + re.escape(self._keys[0]) + r'"\s*:'))
         return not error.cut and self._next_balanced()
+
+    def _guess(self, error: Bad) -> None:
+        names = tuple(error.named)
+        if error.opened is not None:
+            names = (*names, error.opened)
+        # A part may well begin with the same plain name (an id), but has no such list in it.
+        if len(names) > 1 or error.opened is not None:
+            self._keys, self._guessed = names, True
 
     def _next_alike(self, pattern: re.Pattern[str]) -> bool:
         window = self._window
@@ -57,7 +67,8 @@ class Resync:
             self._budget -= error.spent
             return False
         self._budget -= end - self._window.pos
-        return len(value.keys() & set(self._keys)) >= _LIKENESS * len(self._keys)
+        alike, least = len(value.keys() & set(self._keys)), _LIKENESS * len(self._keys)
+        return alike > least if self._guessed else alike >= least
 
     def _next_balanced(self) -> bool:
         window = self._window

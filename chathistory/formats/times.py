@@ -35,6 +35,15 @@ def from_iso(text: str) -> datetime | None:
     return moment if moment < _LAST else None
 
 
+def is_iso(text: str) -> bool:
+    """Tell whether a text is an ISO 8601 stamp, of whatever year."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def to_iso(moment: datetime | None) -> str | None:
     """`2025-01-14T10:30:00Z`, with microseconds where there are any."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

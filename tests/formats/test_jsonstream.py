@@ -119,6 +119,25 @@ def test_a_broken_item_is_named_and_its_neighbours_come_in(kind: str, before: in
     assert reason in problems[0].reason
 
 
+FIRST = {
+    "a part": '{"session_id":"s","messages":[{"role":]}]}',
+    "the name of a part too": '{"session_id":"s","messages":[{"session_id":"m","role":"u"},{]}',
+    "parts of its names": '{"session_id":"s","title":"t","messages":[{"session_id":"m"},{]}',
+    "a list at once": '{"messages":[{"role":]}],"session_id":"s"}',
+}
+
+
+@pytest.mark.parametrize("kind", FIRST)
+def test_behind_a_broken_first_item_its_neighbours_come_in_and_no_part_of_it(kind: str) -> None:
+    good: dict[str, Any] = {"session_id": "a", "title": "b", "messages": [{"session_id": "m"}]}
+    if FIRST[kind].startswith('{"messages"'):
+        good = dict(reversed(good.items()))
+    text = json.dumps(good)
+    values, problems = items(f"[{FIRST[kind]},{text},{text}]")
+    assert values == [good, good]
+    assert [(one.where, "were skipped" in one.reason) for one in problems] == [("[0]", True)]
+
+
 def test_a_stretch_that_was_lost_costs_only_the_items_it_touched() -> None:
     rows = [
         json.dumps({"id": f"i{at}", "title": "t", "body": [{"id": "x"}] * 9}) for at in range(9)

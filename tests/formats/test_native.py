@@ -178,8 +178,7 @@ WRONG: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("messages[1].revision", {}, {"revision": -1}),
     ("messages[1].revision", {}, {"revision": 10**30}),
     ("messages[1].timestamp", {}, {"timestamp": 5}),
-    ("messages[1].timestamp", {}, {"timestamp": "9999-12-31T23:59:59Z"}),
-    ("messages[1].timestamp", {}, {"timestamp": "0001-01-01T00:00:00+02:00"}),
+    ("messages[1].timestamp", {}, {"timestamp": "9999-13-31T23:59:59Z"}),
     ("messages[1].blocks[0]", {}, {"blocks": ["x"]}),
     ("messages[1].revisions[0].content", {}, {"revisions": [{"revision": 1}]}),
     *[
@@ -212,6 +211,23 @@ def test_only_a_deleted_message_may_lack_its_text() -> None:
     gone = {"id": "m", "role": "user", "deleted_at": "2025-01-14T10:30:00Z"}
     turn = chat({**FOUNDING, "messages": [gone]}).turns[0]
     assert (turn.content, turn.deleted) == ("", MOMENT)
+
+
+@pytest.mark.parametrize("stamp", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+02:00"])
+def test_a_time_too_far_away_is_none_and_its_text_is_kept(stamp: str) -> None:
+    message = {"id": "m", "role": "user", "content": "q", "timestamp": stamp, "edited_at": stamp}
+    one = chat({**FOUNDING, "created_at": stamp, "messages": [message]})
+    turn = one.turns[0]
+    assert (one.created, turn.created, turn.edited) == (None, None, None)
+    assert (one.extra["created_at"], turn.extra["timestamp"]) == (stamp, stamp)
+
+
+def test_what_did_not_open_when_it_was_written_is_known_by_it() -> None:
+    message = {"id": "m", "role": "user", "content": "", "status": "damaged", "damaged": True}
+    one = chat({**FOUNDING, "title": None, "damaged": True, "messages": [message]})
+    assert one.metadata["damaged"] is one.turns[0].metadata["damaged"] is True
+    sound = chat({**FOUNDING, "damaged": False})
+    assert "damaged" not in sound.metadata | sound.turns[0].metadata
 
 
 def test_a_newer_version_is_refused() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from html import escape
 
 import pytest
 
+from chathistory import commonmark
 from chathistory.exceptions import Invalid
 from chathistory.formats import Transcript
-from chathistory.formats.writers import WRITERS, chosen, content_type_of
+from chathistory.formats.writers import WRITERS, chosen, content_type_of, pdf
 from tests.formats.samples import chat, sorted_out
 from tests.formats.written import branching, said, session, written
 
@@ -183,3 +185,66 @@ def test_a_fence_that_was_never_closed_swallows_nothing() -> None:
 )
 def test_markdown_that_does_nothing_stays_as_it_was(text: str) -> None:
     assert text in written("markdown", session(text)).decode()
+
+
+def _of(piece: str, size: int = 300_000) -> str:
+    return piece * (size // len(piece))
+
+
+ODD = {
+    "images": _of("!["),
+    "images in brackets": _of("![["),
+    "brackets": _of("["),
+    "emphasis and brackets": _of("*["),
+    "CDATA": _of("<![CDATA["),
+    "lines of a deep quotation": ">" * 40 + _of("a\n"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_too_odd_to_be_laid_out_is_shown_as_it_is_written(kind: str) -> None:
+    shown = written("html", session(ODD[kind])).decode()
+    assert f"<pre>{escape(ODD[kind], quote=False).strip()}" in shown
+    assert "strong(" not in pdf.body(ODD[kind])
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a\n", "- a\n", "> a\n", "[a](https://example.org) ", "a [0, 1) b\n\n", "*a* `b` **c** "],
+)
+def test_what_is_long_only_is_laid_out(piece: str) -> None:
+    assert commonmark.parse(commonmark.parser(), _of(piece, 100_000))
+
+
+QUADRATIC = {
+    "ends of labels": "<a " + _of("x\n]:"),
+    "ends of labels in one line": "<a " + _of("x]:"),
+    "definitions": _of("[a]: b\n", 200_000) + _of("[a]", 100_000),
+    "open definitions": _of("[a]: "),
+    "images": _of("!["),
+    "runs of backticks": "<a " + "".join("e" + "`" * length for length in range(1, 770)),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", QUADRATIC)
+def test_hostile_markdown_takes_work_as_it_is_long(kind: str) -> None:
+    assert len(written("markdown", session(QUADRATIC[kind]))) >= len(QUADRATIC[kind])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("language", "piece"), [("java", "a "), ("java", "a<"), ("perl", "s{"), ("C#", "a\n")]
+)
+def test_code_too_long_for_colors_is_plain(language: str, piece: str) -> None:
+    page = written("html", session(f"```{language}\n{_of(piece)}\n```")).decode()
+    assert f"<code>{escape(_of(piece))}" in page
+    few = written("html", session(f"```{language}\n{_of(piece, 200)}\n```")).decode()
+    assert "<span" in few.partition("<article")[2]
+
+
+def test_a_table_wider_than_a_page_is_set_as_it_is_written() -> None:
+    for columns, is_table in [(100, True), (101, False), (100_000, False)]:
+        found = pdf.body("|a" * columns + "\n" + "|-" * columns)
+        assert ("table(" in found) == is_table
+        assert found.count("a") >= columns

@@ -3,17 +3,21 @@
 What people said is Markdown already and stays so. Outside of code raw HTML becomes text, images
 become links, and links that lead anywhere but to the web or to a mailbox become text; a fence
 that was never closed is closed, so that it swallows nothing. That nothing active is left is then
-checked by parsing it as a renderer would that lets everything through; what still is, is fenced.
+checked by parsing it as a renderer would that lets everything through; what still is, is fenced,
+and so is what would take too long to be checked.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from chathistory import commonmark
 
 from . import shown
 
@@ -25,10 +29,12 @@ _PART = re.compile(
     r"|(?P<tag><(?=[A-Za-z/!?]))|(?P<image>!\[)|(?P<end>\]\()|(?P<label>\]:)"
 )
 _SAFE = re.compile(r"\][(:]\s*<?(?:https?://|mailto:)", re.IGNORECASE)
-_DEFINED = re.compile(r"(?:^|\n)[\s>*+\-\d.)]*\[[^\[\]\n]*\Z")
+_DEFINED = re.compile(r"^(?:(?!\n)[\s>*+\-\d.)])*+\[[^\[\]\n]*+(?=\]:)", re.MULTILINE)
+_TICKS = re.compile(r"`+")
 _ADDRESS = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 _PIPE = re.compile(r"(?<!\\)(\|)")
+_FENCE = re.compile(r"```|~~~")
 _CLOSING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*")
 
 
@@ -61,6 +67,13 @@ def inert(text: str) -> str:
     """Return Markdown that says the same and does nothing."""
     if _SUSPECT.search(text) is None:
         return text
+    try:
+        return _defanged(text)
+    except commonmark.TooOdd:
+        return _fenced(text)
+
+
+def _defanged(text: str) -> str:
     found, before = _defused(text), text
     for _pass in range(_PASSES):
         if found == before:
@@ -72,18 +85,14 @@ def inert(text: str) -> str:
 
 @cache
 def _markdown() -> MarkdownIt:
-    return _parser(html=False)
-
-
-def _parser(*, html: bool) -> MarkdownIt:
-    options = {"html": html, "maxNesting": _DEEPEST}
-    return MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    """Return a parser of blocks; what is in their words it leaves alone."""
+    return commonmark.parser(html=False, maxNesting=_DEEPEST).disable("inline")
 
 
 @cache
 def _permissive() -> MarkdownIt:
     """Return a parser that sees everything active."""
-    parser = _parser(html=True)
+    parser = commonmark.parser(html=True, maxNesting=_DEEPEST)
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     return parser
 
@@ -92,7 +101,7 @@ def _defused(text: str) -> str:
     lines = text.split("\n")
     found: list[str] = []
     at = 0
-    stretches = _stretches(_markdown().parse(text), len(lines))
+    stretches = _stretches(commonmark.parse(_markdown(), text), len(lines))
     for start, end, defuse in [*stretches, (len(lines), len(lines), _as_it_is)]:
         if start > at:
             found.append(_unit("\n".join(lines[at:start])))
@@ -127,31 +136,43 @@ def _row(line: str) -> str:
 def _unit(text: str) -> str:
     """Defuse what is parsed as one: a paragraph, a heading, a cell."""
     found: list[str] = []
-    at = 0
+    at, runs = 0, _runs(text)
+    defined = {match.end() for match in _DEFINED.finditer(text)}
     while (match := _PART.search(text, at)) is not None:
         found.append(text[at : match.start()])
-        at = _end_of_code(text, match) if match["ticks"] else match.end()
+        at = _end_of_code(match, runs) if match["ticks"] else match.end()
         part = text[match.start() : at]
-        found.append(f"\\{part}" if _is_active(text, match) else part)
+        found.append(f"\\{part}" if _is_active(match, defined) else part)
     return "".join([*found, text[at:]])
 
 
-def _is_active(text: str, match: re.Match[str]) -> bool:
-    if match["end"] or (match["label"] and _DEFINED.search(text, 0, match.start())):
-        return _SAFE.match(text, match.start()) is None
+def _is_active(match: re.Match[str], defined: set[int]) -> bool:
+    if match["end"] or (match["label"] and match.start() in defined):
+        return _SAFE.match(match.string, match.start()) is None
     return bool(match["tag"] or match["image"])
 
 
-def _end_of_code(text: str, ticks: re.Match[str]) -> int:
+def _runs(text: str) -> dict[int, list[int]]:
+    """Return where runs of backticks begin, by their length."""
+    runs: dict[int, list[int]] = {}
+    for match in _TICKS.finditer(text):
+        runs.setdefault(len(match[0]), []).append(match.start())
+    return runs
+
+
+def _end_of_code(ticks: re.Match[str], runs: dict[int, list[int]]) -> int:
     """Return where a code span ends; where it is none, where its backticks end."""
     length = len(ticks["ticks"])
-    closing = re.compile(rf"(?<!`)`{{{length}}}(?!`)").search(text, ticks.end())
-    return closing.end() if closing else ticks.end()
+    closing = runs.get(length, [])
+    at = bisect_left(closing, ticks.end())
+    return closing[at] + length if at < len(closing) else ticks.end()
 
 
 def _closed(text: str) -> str:
     """Close a fence that was left open at the end."""
-    tokens = _markdown().parse(text)
+    if _FENCE.search(text) is None:
+        return text
+    tokens = commonmark.parse(_markdown(), text)
     last = tokens[-1] if tokens else None
     if last is None or last.type != "fence" or last.level or last.map is None:
         return text
@@ -161,7 +182,7 @@ def _closed(text: str) -> str:
 
 
 def _is_inert(text: str) -> bool:
-    for token in _permissive().parse(text):
+    for token in commonmark.parse(_permissive(), text):
         if token.level >= _DEEPEST - 1:
             return False
         for one in (token, *(token.children or ())):

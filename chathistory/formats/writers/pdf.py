@@ -16,6 +16,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
+from chathistory import commonmark
+
 from . import shown, typesetting
 
 _HEAD = """
@@ -63,6 +65,7 @@ _LONG_WORD = re.compile("[!-~\u00a1-\u024f]{25,}")
 _LONG_CODE = re.compile("[!-~\u00a1-\u024f]{86,}")
 _RUNS = {_LONG_WORD: 12, _LONG_CODE: 85}
 _DEEPEST = 20  # blocks within blocks
+_WIDEST = 100  # columns
 _STRONG = ("L", "R", "AL")
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
 _WEB = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
@@ -168,15 +171,16 @@ def _block(statements: list[str]) -> str:
 
 @cache
 def _markdown() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False, "maxNesting": _DEEPEST + 2}).enable(
-        ["table", "strikethrough"]
-    )
+    return commonmark.parser(html=False, maxNesting=_DEEPEST + 2)
 
 
 def body(text: str) -> str:
     """Return Markdown as content."""
-    tokens = _markdown().parse(text)
-    if any(token.level > _DEEPEST for token in tokens):
+    try:
+        tokens = commonmark.parse(_markdown(), text)
+    except commonmark.TooOdd:
+        return _as_written(text)
+    if any(token.level > _DEEPEST for token in tokens) or _is_too_wide(tokens):
         return _as_written(text)
     for token in tokens:
         if token.children is not None:
@@ -185,8 +189,18 @@ def body(text: str) -> str:
     return _blocks(SyntaxTreeNode(tokens))
 
 
+def _is_too_wide(tokens: list[Token]) -> bool:
+    """Tell whether a table has more columns than a page has room for."""
+    columns = 0
+    for token in tokens:
+        columns = 0 if token.type == "tr_open" else columns + (token.type == "th_open")
+        if columns > _WIDEST:
+            return True
+    return False
+
+
 def _as_written(text: str) -> str:
-    """Return the lines of a text that is nested too deeply to be laid out, or even parsed."""
+    """Return the lines of a text that is too deep, too wide or too odd to be laid out."""
     return _block([f"{_turned(line, words(line))}\nlinebreak()" for line in text.split("\n")])
 
 
