@@ -310,24 +310,24 @@ def _changed(
     session = plan.session
     if session is None or not known:
         return ()
-    texts: dict[UUID, str] = {}
+    said: dict[UUID, Turn] = {}
     for turn in plan.transcript.turns:
         own = _uuid(turn.id)
-        texts[own if own is not None and own in known else derive(turn.id)] = text.mend(
-            turn.content
-        )
+        said[own if own is not None and own in known else derive(turn.id)] = turn
     rows = session.messages.filter(deleted_at=None).iterator(_AT_ONCE)
-    return {row.uuid for row in rows if not _says(row, session, texts.get(row.uuid))}
+    return {row.uuid for row in rows if not _says(row, session, said.get(row.uuid))}
 
 
-def _says(row: Message, session: Session, given: str | None) -> bool:
+def _says(row: Message, session: Session, turn: Turn | None) -> bool:
     """Tell whether a message says this, or said it once; of one that does not open, yes."""
-    packed = None if given is None else records.or_damaged(records.open_packed, row, session)
-    if packed is None or records.content_of(packed) == given:
+    body = None if turn is None else records.or_damaged(records.open_body, row, session)
+    if turn is None or body is None or body.content == (given := text.mend(turn.content)):
+        return True
+    if turn.raw and body.raw == _mended(turn.raw):  # only read otherwise, by another release
         return True
     earlier = Revision.objects.filter(message=row) if row.revision > 1 else ()
     found = (records.or_damaged(records.open_revision, old, session) for old in earlier)
-    return any(body is not None and body.content == given for body in found)
+    return any(one is not None and one.content == given for one in found)
 
 
 def _version(turn: Turn) -> str:

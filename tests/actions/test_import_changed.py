@@ -69,3 +69,9 @@ def test_another_person_sees_nothing_of_it(alice, charlie):
     load(alice, ASKED, HALF)
     assert load(charlie, ASKED, WHOLE) == ("new", 2)
     assert load(alice, ASKED, HALF) == ("unchanged", 0)
+
+
+def test_what_another_release_read_otherwise_is_no_other_version(alice):
+    load(alice, ASKED, HALF | {"raw": {"said": "verbatim"}})
+    assert load(alice, ASKED, WHOLE | {"raw": {"said": "verbatim"}}) == ("unchanged", 0)
+    assert load(alice, ASKED, WHOLE | {"raw": {"said": "more"}}) == ("extended", 1)
