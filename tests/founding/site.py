@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -83,13 +83,12 @@ class Site:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Send one request over a connection of its own; return status and JSON."""
-        link = HTTPConnection("127.0.0.1", self.port, timeout=60)
         sent = None if body is None else json.dumps(body)
         headers |= {"Content-Type": "application/json"}
-        link.request(method, f"/api/chat_history/{path}", sent, headers)
-        answer = link.getresponse()
-        said = answer.read()
-        link.close()
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as link:
+            link.request(method, f"/api/chat_history/{path}", sent, headers)
+            with link.getresponse() as answer:
+                said = answer.read()
         return answer.status, json.loads(said) if said else None
 
     def signed(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
