@@ -24,7 +24,17 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 _LONG = 4_500
-_APART = ("session_id", "archived_at", "user_id", "version", "created_at", "updated_at", "seq", "links", "share")
+_APART = (
+    "session_id",
+    "archived_at",
+    "user_id",
+    "version",
+    "created_at",
+    "updated_at",
+    "seq",
+    "links",
+    "share",
+)
 
 
 def main(kills: int = 20, chats: int = 300) -> bool:
